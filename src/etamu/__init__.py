@@ -1,0 +1,72 @@
+"""etamu: generalized linear models as one idea, X @ theta -> eta -> mu, summed over rows.
+
+>>> import etamu as em
+>>> fit = em.glm("lot1 ~ log(u)", em.datasets.clotting(), family="gamma")
+>>> round(fit.deviance, 5)
+0.01673
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from etamu import errors, families, links, solvers
+from etamu.families import Family
+from etamu.fit import fit, glm
+from etamu.links import Link
+from etamu.model import Fit
+from etamu.solvers import Control
+from etamu.versions import show_versions
+
+if TYPE_CHECKING:
+    from etamu import datasets
+
+__version__ = "0.1.0"
+__all__ = [
+    "Control",
+    "Family",
+    "Fit",
+    "Link",
+    "__version__",
+    "datasets",
+    "encode",
+    "errors",
+    "families",
+    "fit",
+    "glm",
+    "links",
+    "load",
+    "show_versions",
+    "solvers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Rooms that most programs never enter are opened when first named."""
+    if name == "datasets":
+        return import_module("etamu.datasets")
+    raise AttributeError(f"module 'etamu' has no attribute {name!r}")
+
+
+def load(path: Any) -> Fit:
+    """Read a model written by ``fit.save``."""
+    from etamu.export.json import load as read
+
+    return read(path)
+
+
+def encode(formula: str, data: Any) -> Any:
+    """The encoded design of a formula on a table, which ``em.fit`` takes as X.
+
+    >>> import etamu as em
+    >>> em.encode("~ x + g", {"x": [1.0, 2.0], "g": ["a", "b"]}).names
+    ['Intercept', 'x', 'g[b]']
+    """
+    from etamu.design.encode import encode as encode_table
+    from etamu.design.encode import learn
+    from etamu.design.frames import as_table
+    from etamu.design.terms import read_formula
+
+    table = as_table(data)
+    return encode_table(learn(read_formula(formula), table), table)

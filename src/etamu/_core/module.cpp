@@ -1,0 +1,119 @@
+// The Python face of the kernels: a Plan remembers where the columns lie; its verbs release the GIL.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+#include <string>
+#include <tuple>
+#include "core.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace etamu;
+using Array = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
+using ColumnTuple = std::tuple<uintptr_t, int64_t, int, int, double, double>;
+
+static const Kernels* choose(const std::string& name) {
+#if defined(ETAMU_X86)
+    __builtin_cpu_init();
+    bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    if (v4 && (name == "best" || name == "x86-64-v4")) return &kernels_v4();
+    if (v3 && (name == "best" || name == "x86-64-v3")) return &kernels_v3();
+#endif
+    if (name == "best" || name == kernels_baseline().name) return &kernels_baseline();
+    return nullptr;
+}
+
+static const Kernels* active = choose("best");
+
+static Column to_column(const ColumnTuple& t) {
+    Column c;
+    c.data = reinterpret_cast<const char*>(std::get<0>(t));
+    c.stride = std::get<1>(t);
+    c.type = std::get<2>(t);
+    c.level = std::get<3>(t);
+    c.center = std::get<4>(t);
+    c.scale = std::get<5>(t);
+    return c;
+}
+
+struct Plan {
+    Problem problem;
+
+    Plan(const std::vector<ColumnTuple>& columns, const std::vector<ColumnTuple>& extra, int64_t rows, int family, double family_parameter,
+         int link, double link_parameter, int equations, int reference) {
+        for (const auto& c : columns) problem.columns.push_back(to_column(c));
+        for (const auto& c : extra) problem.extra.push_back(to_column(c));
+        if (problem.extra.size() != 3) throw std::invalid_argument("a plan needs y, weight and offset");
+        problem.rows = rows;
+        problem.family = family; problem.family_parameter = family_parameter;
+        problem.link = link; problem.link_parameter = link_parameter;
+        problem.equations = equations; problem.reference = reference;
+    }
+
+    Task task(int64_t start, int64_t stop, int64_t block, int64_t step, const Array& beta, int order, int information, int arithmetic) const {
+        if (start < 0 || stop > problem.rows || start > stop || block < 1 || block > 1024 || step < block)
+            throw std::invalid_argument("rows out of range");
+        if (beta.size() != problem.columns.size() * problem.equations) throw std::invalid_argument("beta has the wrong size");
+        return Task{start, stop, block, step, beta.data(), order, information, arithmetic};
+    }
+
+    void check(const Array& scalars, const Array& score, const Array& info, int order) const {
+        size_t p = problem.columns.size(), q = problem.equations;
+        size_t needed = p * active->width(int(p)) * (q * (q + 1) / 2);
+        if (scalars.size() < 4 || (order > 0 && score.size() < p * q) || (order > 1 && info.size() < needed))
+            throw std::invalid_argument("an output array is too small");
+    }
+
+    void pass(int64_t start, int64_t stop, int64_t block, int64_t step, Array beta, int order, int information, int arithmetic,
+              Array scalars, Array score, Array info) const {
+        Task t = task(start, stop, block, step, beta, order, information, arithmetic);
+        check(scalars, score, info, order);
+        Result r{scalars.data(), score.data(), info.data()};
+        nb::gil_scoped_release release;
+        active->pass(problem, t, r);
+    }
+
+    void predictor(int64_t start, int64_t stop, int64_t block, Array beta, Array eta) const {
+        Task t = task(start, stop, block, block, beta, 0, 0, 0);
+        if (eta.size() < size_t(stop - start) * problem.equations) throw std::invalid_argument("eta is too small");
+        nb::gil_scoped_release release;
+        active->predictor(problem, t, eta.data());
+    }
+
+    void accumulate(int64_t start, int64_t stop, int64_t block, Array beta, Array row_score, Array row_weight, int order, int arithmetic,
+                    Array scalars, Array score, Array info) const {
+        Task t = task(start, stop, block, block, beta, order, 0, arithmetic);
+        check(scalars, score, info, order);
+        if (row_score.size() < size_t(stop - start) || row_weight.size() < size_t(stop - start))
+            throw std::invalid_argument("row terms are too short");
+        Result r{scalars.data(), score.data(), info.data()};
+        nb::gil_scoped_release release;
+        active->accumulate(problem, t, row_score.data(), row_weight.data(), r);
+    }
+};
+
+NB_MODULE(_native, m) {
+    nb::class_<Plan>(m, "Plan")
+        .def(nb::init<const std::vector<ColumnTuple>&, const std::vector<ColumnTuple>&, int64_t, int, double, int, double, int, int>())
+        .def("run", &Plan::pass)
+        .def("predictor", &Plan::predictor)
+        .def("accumulate", &Plan::accumulate);
+    m.def("instruction_set", [] { return std::string(active->name); });
+    m.def("width", [](int columns) { return active->width(columns); });
+    m.def("use", [](const std::string& name) {
+        const Kernels* k = choose(name);
+        if (!k) throw std::invalid_argument("this machine has no kernels named " + name);
+        active = k;
+    });
+    m.def("function", [](int which, Array x, Array out) { active->function(which, x.data(), out.data(), int64_t(x.size())); });
+    m.def("peak", [](int arithmetic, int64_t loops) {
+        double out;
+        nb::gil_scoped_release release;
+        active->peak(arithmetic, loops, &out);
+        return double(loops) * 12 * 2 * active->lanes * (arithmetic == SINGLE ? 2 : 1) + 0 * out;
+    });
+}

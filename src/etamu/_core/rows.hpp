@@ -1,0 +1,332 @@
+// The row terms of rows.py for a block of rows: (y, eta, w) -> deviance, pearson, score row r, information row W.
+//
+// Every link fills the same few arrays and every family reads them, so there are (links + families) kernels and not
+// links x families; the log link alone has its own form of each family, because mu^(1-p) must not be formed as
+// mu * mu^-p when mu under- or overflows.
+#pragma once
+#include <cmath>
+#include "core.hpp"
+#include "vec.hpp"
+
+namespace {
+using namespace etamu;
+
+constexpr int MAX_BLOCK = 1024;
+
+struct RowBlock {
+    alignas(64) double y[MAX_BLOCK], w[MAX_BLOCK], eta[MAX_BLOCK];
+    alignas(64) double score[MAX_BLOCK], weight[MAX_BLOCK];
+    // what a link says of eta; `comp` = 1 - mu, `a` = mu'/mu, `b` = mu'/(1-mu), `curve` = mu''/mu'
+    alignas(64) double mu[MAX_BLOCK], dmu[MAX_BLOCK], curve[MAX_BLOCK];
+    alignas(64) double log_mu[MAX_BLOCK], log_comp[MAX_BLOCK], a[MAX_BLOCK], b[MAX_BLOCK];
+};
+
+struct Totals { V deviance{}, pearson{}; };
+
+ETAMU_INLINE V nan_to(V x, double to) { return x == x ? x : all(to); }
+
+// ---- stable pieces -------------------------------------------------------------------------------------------
+
+// y log(y/mu) - (y - mu) without cancellation near y = mu (Loader's bd0); log_mu is given because mu may underflow.
+ETAMU_INLINE V poisson_half_deviance(V y, V mu, V log_mu) {
+    V v = (y - mu) / (y + mu);
+    V z = v * v;
+    V s = all(1.0 / 15);
+    s = s * z + 1.0 / 13; s = s * z + 1.0 / 11; s = s * z + 1.0 / 9; s = s * z + 1.0 / 7;
+    s = s * z + 1.0 / 5;  s = s * z + 1.0 / 3;
+    V near = (y - mu) * v + 2.0 * y * v * z * s;
+    V far = y * (log(y) - log_mu) - (y - mu);
+    V d = abs(v) < 0.1 ? near : far;
+    return y == 0.0 ? mu : d;
+}
+
+// (y - mu)/mu - log(y/mu); ratio = y/mu
+ETAMU_INLINE V gamma_half_deviance(V y, V ratio, V log_mu) {
+    V v = (ratio - 1.0) / (ratio + 1.0);
+    V z = v * v;
+    V s = all(1.0 / 15);
+    s = s * z + 1.0 / 13; s = s * z + 1.0 / 11; s = s * z + 1.0 / 9; s = s * z + 1.0 / 7;
+    s = s * z + 1.0 / 5;  s = s * z + 1.0 / 3;
+    V near = 2.0 * z / (1.0 - v) - 2.0 * v * z * s;
+    V far = (ratio - 1.0) - (log(y) - log_mu);
+    return abs(v) < 0.1 ? near : far;
+}
+
+// mu^(2-p) * (expm1(a u) - a expm1(u)) / ((1-p) a), a = 2-p, u = log(y/mu); the series is its limit for small u
+ETAMU_INLINE V tweedie_half_deviance(V y, V mu, V log_mu, double p) {
+    double a = 2.0 - p, q = 1.0 - p;
+    V far_u = log(y) - log_mu;
+    V u = abs(far_u) < 0.5 ? log1p((y - mu) / mu) : far_u;
+    V series{};
+    double power = 1, partial = 1, factor = 0.5;  // sum_k u^k (1 + a + ... + a^(k-2)) / k!
+    double c[12];
+    for (int k = 0; k < 12; ++k) { c[k] = partial * factor; power *= a; partial += power; factor /= k + 3; }
+    for (int k = 11; k >= 0; --k) series = series * u + c[k];
+    series = series * u * u;
+    V scale = exp(a * log_mu);
+    V near = scale * series;
+    V direct = exp(a * log(y)) / (q * a) - y * exp(q * log_mu) / q + scale / a;
+    V d = abs(u) < 0.3 ? near : direct;
+    return y == 0.0 ? scale / a : d;
+}
+
+// erfc(x) exp(x^2) for x >= 0
+inline double erfcx(double x) {
+    if (x > 12) {
+        double z = 1 / (x * x), s = 1;
+        for (int k = 12; k >= 1; --k) s = 1 - s * (2 * k - 1) * 0.5 * z;
+        return s / (x * 1.7724538509055160273);
+    }
+    double hi = x * x, lo = std::fma(x, x, -hi);
+    return std::erfc(x) * std::exp(hi) * (1 + lo);
+}
+
+// ---- links ---------------------------------------------------------------------------------------------------
+
+// log(1 - exp(-t)), t > 0
+ETAMU_INLINE V log1mexp(V t) { return t < 0.6931471805599453 ? log(-expm1(-t)) : log1p(-exp(-t)); }
+
+ETAMU_INLINE void complementary_log(V t, V& log_p, V& log_q, V& p, V& q, V& a) {  // p = 1 - exp(-t), a = t/expm1(t)
+    log_q = -t;
+    p = -expm1(-t);
+    q = exp(-t);
+    log_p = t < 1e-300 ? log(t) : log1mexp(t);
+    V ratio = t / expm1(t);
+    a = t > 745.0 ? V{} : (t < 1e-300 ? all(1.0) : ratio);
+}
+
+inline void probit_row(double eta, double& mu, double& q, double& lp, double& lq, double& dmu, double& a, double& b) {
+    double z = std::fabs(eta), e = erfcx(z * 0.70710678118654752440);
+    double tail = 0.5 * std::erfc(z * 0.70710678118654752440), hazard = 0.79788456080286535588 / e;
+    double log_tail = std::log(0.5 * e) - 0.5 * z * z, log_body = std::log1p(-tail);
+    dmu = std::exp(-0.5 * z * z) * 0.39894228040143267794;
+    double other = dmu / (1 - tail);
+    bool lower = eta < 0;
+    mu = lower ? tail : 1 - tail; q = lower ? 1 - tail : tail;
+    lp = lower ? log_tail : log_body; lq = lower ? log_body : log_tail;
+    a = lower ? hazard : other; b = lower ? other : hazard;
+}
+
+inline void cauchit_row(double eta, double& mu, double& q, double& lp, double& lq, double& dmu, double& a, double& b) {
+    constexpr double PI = 3.14159265358979323846;
+    double z = std::fabs(eta), tail = std::atan2(1.0, z) / PI, body = 1 - tail;
+    dmu = 1 / (PI * (1 + z * z));
+    bool lower = eta < 0;
+    mu = lower ? tail : body; q = lower ? body : tail;
+    lp = lower ? std::log(tail) : std::log1p(-tail); lq = lower ? std::log1p(-tail) : std::log(tail);
+    a = dmu / mu; b = dmu / q;
+}
+
+inline void link_stage(const Problem& problem, RowBlock& t, int count) {
+    const double k = problem.link_parameter;
+    if (problem.link == PROBIT || problem.link == CAUCHIT) {
+        for (int i = 0; i < count; ++i) {
+            double q, eta = t.eta[i];
+            if (problem.link == PROBIT) probit_row(eta, t.mu[i], q, t.log_mu[i], t.log_comp[i], t.dmu[i], t.a[i], t.b[i]);
+            else cauchit_row(eta, t.mu[i], q, t.log_mu[i], t.log_comp[i], t.dmu[i], t.a[i], t.b[i]);
+            t.curve[i] = problem.link == PROBIT ? -eta : -2 * eta / (1 + eta * eta);
+        }
+        return;
+    }
+    for (int i = 0; i < count; i += L) {
+        V eta = load(t.eta + i), mu, dmu, curve, lp, lq, a, b;
+        bool unit = false;  // the link itself maps to (0, 1) and has filled lp, lq, a, b
+        switch (problem.link) {
+            case IDENTITY: mu = eta; dmu = all(1); curve = V{}; break;
+            case LOG: mu = exp(eta); dmu = mu; curve = all(1); lp = eta; lq = log(-expm1(eta)); a = all(1);
+                lq = eta < -0.7 ? log1p(-mu) : lq; b = mu / -expm1(eta); unit = true; break;
+            case INVERSE: mu = 1.0 / eta; dmu = -mu * mu; curve = -2.0 * mu; break;
+            case INVERSE_SQUARED: mu = exp(-0.5 * log(eta)); dmu = -0.5 * mu / eta; curve = -1.5 / eta; break;
+            case SQRT: mu = eta > 0.0 ? eta * eta : all(NAN); dmu = 2.0 * eta; curve = 1.0 / eta; break;
+            case POWER: mu = exp(log(eta) / k); dmu = mu / (k * eta); curve = (1 / k - 1) / eta; break;
+            case LOGIT: {
+                V e = exp(-abs(eta)), s = 1.0 / (1.0 + e), l = log1p(e), r = e * s;
+                mu = eta >= 0.0 ? s : r; b = mu; a = eta >= 0.0 ? r : s;
+                lp = min(eta, V{}) - l; lq = -max(eta, V{}) - l;
+                dmu = s * r; curve = a - b; unit = true; break;
+            }
+            case CLOGLOG: {
+                V q, tt = exp(eta);
+                complementary_log(tt, lp, lq, mu, q, a); b = tt; dmu = tt < 745.0 ? tt * q : V{}; curve = 1.0 - tt;
+                lp = eta < -690.0 ? eta : lp; unit = true; break;
+            }
+            default: {  // LOGLOG
+                V q, tt = exp(-eta);
+                complementary_log(tt, lq, lp, q, mu, b); a = tt; dmu = tt < 745.0 ? tt * mu : V{}; curve = tt - 1.0;
+                lq = eta > 690.0 ? -eta : lq; unit = true; break;
+            }
+        }
+        if (!unit) { lp = log(mu); lq = log1p(-mu); a = dmu / mu; b = dmu / (1.0 - mu); }
+        store(t.mu + i, mu); store(t.dmu + i, dmu); store(t.curve + i, curve);
+        store(t.log_mu + i, lp); store(t.log_comp + i, lq); store(t.a + i, a); store(t.b + i, b);
+    }
+}
+
+// ---- families ------------------------------------------------------------------------------------------------
+
+struct Row { V deviance, score, weight, pearson; };
+
+// score = (y-mu) mu'/V; expected W = mu'^2/V; observed W subtracts (y-mu) d(mu'/V)/deta
+ETAMU_INLINE V observed(V expected, V score, V curve, V slope) { return expected - score * (curve - slope); }
+
+ETAMU_INLINE Row binomial_row(V y, V lp, V lq, V a, V b, V curve, bool expected) {
+    Row r;
+    V z = 1.0 - y;
+    r.score = (y == 0.0 ? V{} : y * a) - (z == 0.0 ? V{} : z * b);
+    r.weight = a * b;
+    V entropy = (y == 0.0 ? V{} : y * (log(y) - lp)) + (z == 0.0 ? V{} : z * (log(z) - lq));
+    r.deviance = 2.0 * entropy;
+    r.pearson = r.score * r.score / r.weight;
+    if (!expected) r.weight = (y == 0.0 ? V{} : y * a * (a - curve)) + (z == 0.0 ? V{} : z * b * (b + curve));
+    return r;
+}
+
+// V(mu) = mu^p (p = 1, 2, 3 or Tweedie) or mu + mu^2/theta under the log link
+ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, bool expected) {
+    Row r;
+    V mu = exp(eta);
+    V slope;  // V'(mu) mu' / V
+    switch (family) {
+        case POISSON: r.weight = mu; r.score = y - mu; slope = all(1);
+            r.deviance = 2.0 * poisson_half_deviance(y, mu, eta); r.pearson = r.score * r.score / mu; break;
+        case GAMMA: { V ratio = y * exp(-eta); r.weight = all(1); r.score = ratio - 1.0; slope = all(2);
+            r.deviance = 2.0 * gamma_half_deviance(y, ratio, eta); r.pearson = r.score * r.score; break; }
+        case INVERSE_GAUSSIAN: { V inv = exp(-eta), ratio = y * inv; r.weight = inv; r.score = (ratio - 1.0) * inv; slope = all(3);
+            r.deviance = (ratio - 1.0) * (ratio - 1.0) / y; r.pearson = (ratio - 1.0) * (ratio - 1.0) * inv; break; }
+        case TWEEDIE: { V q = exp((1 - par) * eta); r.weight = exp((2 - par) * eta); slope = all(par);
+            r.score = y * q - r.weight; r.deviance = 2.0 * tweedie_half_deviance(y, mu, eta, par);
+            r.pearson = r.score * r.score / r.weight; break; }
+        case NEGATIVE_BINOMIAL: { V s = 1.0 / (1.0 + mu / par); r.weight = mu * s; r.score = (y - mu) * s;
+            V big = exp(-eta) + 1.0 / par; r.weight = 1.0 / big; r.score = y * s - r.weight;
+            slope = 1.0 + (1.0 / par) / big;
+            V far = y * (log(y) - eta) - (y + par) * (log((y + par) / par) - log1p(mu / par));
+            V near = poisson_half_deviance(y, mu, eta) - poisson_half_deviance(y + par, mu + par, log(mu + par));
+            V d = abs(y - mu) < 0.1 * (y + mu) ? near : far;
+            r.deviance = 2.0 * (y == 0.0 ? par * log1p(mu / par) : d); r.pearson = r.score * r.score / r.weight; break; }
+        default: r.weight = mu * mu; r.score = (y - mu) * mu; slope = V{};
+            r.deviance = (y - mu) * (y - mu); r.pearson = r.deviance;
+    }
+    if (!expected) {
+        switch (family) {
+            case POISSON: break;                                     // canonical
+            case GAMMA: r.weight = r.score + 1.0; break;             // y / mu
+            case GAUSSIAN: r.weight = mu * mu - (y - mu) * mu; break;
+            default: r.weight = observed(r.weight, r.score, all(1), slope);
+        }
+    }
+    return r;
+}
+
+ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, V lmu, bool expected) {
+    Row r;
+    V residual = y - mu, variance, slope;  // slope = V'(mu) / V(mu)
+    switch (family) {
+        case POISSON: variance = mu; slope = 1.0 / mu; r.deviance = 2.0 * poisson_half_deviance(y, mu, lmu); break;
+        case GAMMA: variance = mu * mu; slope = 2.0 / mu; r.deviance = 2.0 * gamma_half_deviance(y, y / mu, lmu); break;
+        case INVERSE_GAUSSIAN: variance = mu * mu * mu; slope = 3.0 / mu;
+            r.deviance = (residual / mu) * (residual / mu) / y; break;
+        case TWEEDIE: variance = exp(par * lmu); slope = par / mu; r.deviance = 2.0 * tweedie_half_deviance(y, mu, lmu, par); break;
+        case NEGATIVE_BINOMIAL: { variance = mu * (1.0 + mu / par); slope = (1.0 + 2.0 * mu / par) / variance;
+            V far = y * (log(y) - lmu) - (y + par) * (log((y + par) / par) - log1p(mu / par));
+            V near = poisson_half_deviance(y, mu, lmu) - poisson_half_deviance(y + par, mu + par, log(mu + par));
+            V d = abs(residual) < 0.1 * (y + mu) ? near : far;
+            r.deviance = 2.0 * (y == 0.0 ? par * log1p(mu / par) : d); break; }
+        default: variance = all(1); slope = V{}; r.deviance = residual * residual;
+    }
+    V factor = dmu / variance;
+    r.score = residual * factor;
+    r.weight = dmu * factor;
+    r.pearson = residual * residual / variance;
+    if (!expected) r.weight = observed(r.weight, r.score, curve, slope * dmu);
+    // outside the family's mean space the row has no density: an infinite deviance, and nothing to add
+    if (family != GAUSSIAN) {
+        I inside = (mu > 0.0) & (mu < INF);
+        r.deviance = inside ? r.deviance : all(INF);
+        r.score = inside ? r.score : V{}; r.weight = inside ? r.weight : V{}; r.pearson = inside ? r.pearson : V{};
+    }
+    return r;
+}
+
+inline bool maps_to_unit(int link) { return link == LOGIT || link == PROBIT || link == CLOGLOG || link == LOGLOG || link == CAUCHIT; }
+
+template <class Compute>
+ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Compute compute) {
+    V deviance{}, pearson{};
+    for (int i = 0; i < count; i += L) {
+        V w = load(t.w + i);
+        Row r = compute(i);
+        I used = w != 0.0;  // a row of weight zero adds nothing, whatever its y and eta
+        store(t.score + i, used ? w * r.score : V{});
+        store(t.weight + i, used ? w * r.weight : V{});
+        deviance += used ? w * r.deviance : V{};
+        pearson += used ? w * r.pearson : V{};
+    }
+    totals.deviance += deviance;
+    totals.pearson += pearson;
+}
+
+inline void row_terms(const Problem& problem, RowBlock& t, int count, int information, Totals& totals) {
+    const bool expected = information == EXPECTED;
+    const int family = problem.family;
+    const double par = problem.family_parameter;
+    if (family == BINOMIAL && problem.link == LOGIT) {
+        each_row(t, count, totals, [&](int i) {
+            V y = load(t.y + i), eta = load(t.eta + i);
+            V e = exp(-abs(eta)), s = 1.0 / (1.0 + e), small = e * s, l = log1p(e);
+            V mu = eta >= 0.0 ? s : small, q = eta >= 0.0 ? small : s;
+            Row r;
+            r.score = y == 1.0 ? q : y == 0.0 ? -mu : y * q - (1.0 - y) * mu;
+            r.weight = s * small;
+            V z = 1.0 - y;
+            r.deviance = 2.0 * (l + max(eta, V{}) - y * eta);
+            I fraction = (y > 0.0) & (y < 1.0);
+            bool any = false;
+            for (int k = 0; k < L; ++k) any |= fraction[k] != 0;
+            if (any) {
+                V lp = min(eta, V{}) - l, lq = -max(eta, V{}) - l;
+                V d = 2.0 * (y * (log(y) - lp) + z * (log(z) - lq));
+                r.deviance = fraction ? d : r.deviance;
+            } else {
+                r.deviance = 2.0 * (y == 1.0 ? l - min(eta, V{}) : l + max(eta, V{}));
+            }
+            // (y-mu)^2 / (mu q); for y in {0, 1} it is exp(-+eta)
+            r.pearson = y == 1.0 ? q / mu : y == 0.0 ? mu / q : r.score * r.score / r.weight;
+            return r;
+        });
+    } else if (family == GAUSSIAN && problem.link == IDENTITY) {
+        each_row(t, count, totals, [&](int i) {
+            V residual = load(t.y + i) - load(t.eta + i);
+            return Row{residual * residual, residual, all(1), residual * residual};
+        });
+    } else if (family != BINOMIAL && problem.link == LOG) {
+        switch (family) {  // a constant family lets the compiler drop the switch from the loop
+#define ETAMU_LOG_LINK(NAME) \
+    case NAME: each_row(t, count, totals, [&](int i) { return log_link_row(NAME, par, load(t.y + i), load(t.eta + i), expected); }); break;
+            ETAMU_LOG_LINK(GAUSSIAN) ETAMU_LOG_LINK(POISSON) ETAMU_LOG_LINK(GAMMA) ETAMU_LOG_LINK(INVERSE_GAUSSIAN)
+            ETAMU_LOG_LINK(TWEEDIE) ETAMU_LOG_LINK(NEGATIVE_BINOMIAL)
+        }
+    } else if (family == BINOMIAL) {
+        link_stage(problem, t, count);
+        const bool confined = maps_to_unit(problem.link);
+        each_row(t, count, totals, [&](int i) {
+            Row r = binomial_row(load(t.y + i), load(t.log_mu + i), load(t.log_comp + i), load(t.a + i), load(t.b + i),
+                                 load(t.curve + i), expected);
+            if (!confined) {
+                V mu = load(t.mu + i), eta = load(t.eta + i);
+                I inside = problem.link == LOG ? eta < 0.0 : (mu > 0.0) & (mu < 1.0);
+                r.deviance = inside ? r.deviance : all(INF);
+                r.score = inside ? r.score : V{}; r.weight = inside ? r.weight : V{}; r.pearson = inside ? r.pearson : V{};
+            }
+            r.pearson = nan_to(r.pearson, 0.0);
+            return r;
+        });
+    } else {
+        link_stage(problem, t, count);
+        each_row(t, count, totals, [&](int i) {
+            return general_row(family, par, load(t.y + i), load(t.mu + i), load(t.dmu + i), load(t.curve + i),
+                               load(t.log_mu + i), expected);
+        });
+    }
+}
+
+}  // namespace

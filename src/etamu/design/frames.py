@@ -1,0 +1,204 @@
+"""Tables of any kind as named columns: dict, pandas, polars, pyarrow or any narwhals-readable frame.
+
+Columns stay where they are: numbers come back as NumPy views where the frame allows it; everything else as a list of
+labels with its own order of levels, if it has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from etamu.errors import DataError, LengthError, MissingValueError, SpecificationError, unknown
+
+__all__ = ["Labels", "Table", "as_table", "as_vector", "encode_labels", "is_table", "level_name"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A column of labels: int32 codes into ``levels``; -1 marks a missing value."""
+
+    codes: np.ndarray[Any, np.dtype[np.int32]]
+    levels: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns by name. ``columns`` maps to NumPy arrays or narwhals series."""
+
+    columns: Mapping[str, Any]
+    rows: int
+
+    def numbers(self, name: str) -> Array:
+        """A numeric column as a 1-D array."""
+        return as_vector(self._column(name), name)
+
+    def labels(self, name: str, levels: Sequence[object] | None = None) -> Labels:
+        """A column as codes; with ``levels`` given, labels outside them get code -2."""
+        return encode_labels(self._column(name), levels)
+
+    def is_text(self, name: str) -> bool:
+        """Whether the column is a factor by nature: text, categories or booleans."""
+        column = self._column(name)
+        if isinstance(column, np.ndarray):
+            return column.dtype.kind in "OUSTb" or not _numeric(column.dtype)
+        return not column.dtype.is_numeric()
+
+    def _column(self, name: str) -> Any:
+        if name not in self.columns:
+            raise unknown("column", name, self.columns)
+        return self.columns[name]
+
+
+def _numeric(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "fiub"
+
+
+def is_table(data: object) -> bool:
+    """Whether ``data`` has named columns."""
+    if isinstance(data, Mapping):
+        return True
+    if isinstance(data, (np.ndarray, list, tuple)):
+        return False
+    import narwhals.stable.v2 as nw
+
+    try:
+        nw.from_native(data, eager_only=True)  # type: ignore[call-overload]
+    except TypeError:
+        return hasattr(data, "__arrow_c_stream__")
+    return True
+
+
+def as_table(data: object) -> Table:
+    """A Table over any frame, without copying it."""
+    if isinstance(data, Table):
+        return data
+    if isinstance(data, Mapping):
+        return _from_mapping(data)
+    import narwhals.stable.v2 as nw
+
+    try:
+        frame = nw.from_native(data, eager_only=True)  # type: ignore[call-overload]
+    except TypeError:
+        if hasattr(data, "__arrow_c_stream__"):
+            import pyarrow as pa
+
+            frame = nw.from_native(pa.table(data), eager_only=True)
+        else:
+            raise SpecificationError(
+                f"`data` is a {type(data).__name__}; pass a dict of arrays, a pandas, polars or pyarrow table, or another Arrow table."
+            ) from None
+    names = list(frame.columns)
+    if len(set(names)) < len(names):
+        twice = sorted({n for n in names if names.count(n) > 1})
+        raise DataError(f"`data` has more than one column named {', '.join(map(repr, twice))}; rename them.")
+    return Table({name: frame.get_column(name) for name in names}, frame.shape[0])
+
+
+def _from_mapping(data: Mapping[str, Any]) -> Table:
+    columns: dict[str, Any] = {}
+    rows: int | None = None
+    first = ""
+    for name, values in data.items():
+        column = _series_or_array(values)
+        if rows is None:
+            rows, first = len(column), name
+        elif len(column) != rows:
+            raise LengthError(f"`data` column {name!r} has length {len(column)} but {first!r} has {rows}; all columns need one value per row.")
+        columns[name] = column
+    return Table(columns, rows or 0)
+
+
+def _series_or_array(values: Any) -> Any:
+    if isinstance(values, (np.ndarray, list, tuple, range)):
+        array = np.asarray(values)
+        if array.ndim != 1:
+            raise DataError(f"a column has shape {array.shape}; columns are one-dimensional.")
+        return array
+    import narwhals.stable.v2 as nw
+
+    try:
+        return nw.from_native(values, series_only=True)
+    except TypeError:
+        return np.asarray(values)
+
+
+def as_vector(values: Any, name: str) -> Array:
+    """Numbers as a 1-D array of a native numeric type; text, nulls and complex numbers are refused by name."""
+    column = _series_or_array(values) if not isinstance(values, np.ndarray) else values
+    if not isinstance(column, np.ndarray):
+        if column.dtype.is_numeric() or str(column.dtype) == "Boolean":
+            missing = int(column.null_count())
+            if missing:
+                raise MissingValueError(f"`{name}` has {missing} missing values; drop or fill those rows, or pass missing='drop'.")
+            column = column.to_numpy()
+        else:
+            raise DataError(f"`{name}` holds {column.dtype} values, not numbers; convert it, or use C({name}) in a formula.")
+    if column.ndim != 1:
+        raise DataError(f"`{name}` has shape {column.shape}; pass a one-dimensional array.")
+    if column.dtype.kind == "O":
+        column = _from_objects(column, name)
+    if not _numeric(column.dtype):
+        raise DataError(f"`{name}` holds {column.dtype} values, not numbers; convert it, or use C({name}) in a formula.")
+    if column.dtype.itemsize > 8 or column.dtype == np.float16 or not column.dtype.isnative:
+        column = column.astype(np.float64)
+    return column
+
+
+def _from_objects(column: Array, name: str) -> Array:
+    """Python numbers in an object array; anything else among them is named with its row."""
+    for row, value in enumerate(column):
+        if value is None or (isinstance(value, float) and np.isnan(value)) or type(value).__name__ in ("NAType", "NaTType"):
+            raise MissingValueError(f"`{name}` is missing in row {row}; drop or fill those rows, or pass missing='drop'.")
+        if not isinstance(value, (int, float, np.number, np.bool_)):
+            raise DataError(f"`{name}` holds {value!r} in row {row}, which is not a number; convert the column, or use C({name}) in a formula.")
+    return column.astype(np.float64)
+
+
+def level_name(level: object) -> str:
+    """How a level is written in a coefficient's name."""
+    if isinstance(level, float) and level.is_integer():
+        return str(int(level))
+    return str(level)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")
+
+
+def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels:
+    """Codes of a column of labels. New levels are sorted, unless the column is categorical with an order of its own."""
+    column = column if isinstance(column, np.ndarray) else _series_or_array(column)
+    values, own = _values_and_categories(column)
+    if levels is None:
+        present = {v for v in set(values) if not _is_missing(v)}
+        levels = [c for c in own if c in present] if own is not None else _sorted(present)
+    index: dict[object, int] = {level: k for k, level in enumerate(levels)}
+    try:
+        codes = np.fromiter(map(index.__getitem__, values), dtype=np.int32, count=len(values))
+    except KeyError:
+        codes = np.fromiter((index.get(v, -1 if _is_missing(v) else -2) for v in values), dtype=np.int32, count=len(values))
+    return Labels(codes, tuple(levels))
+
+
+def _values_and_categories(column: Any) -> tuple[list[object], list[object] | None]:
+    if isinstance(column, np.ndarray):
+        return column.tolist(), None
+    import narwhals.stable.v2 as nw
+
+    own = None
+    if isinstance(column.dtype, (nw.Categorical, nw.Enum)):
+        own = column.cat.get_categories().to_list()
+    return column.to_list(), own
+
+
+def _sorted(values: set[Any]) -> list[object]:
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=lambda v: (type(v).__name__, str(v)))

@@ -1,0 +1,68 @@
+"""X as ``em.fit`` takes it: an array, a list, a frame or a dict of columns, read in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from etamu.design.columns import Column, Design, matrix_columns
+from etamu.design.frames import as_table, as_vector, is_table
+from etamu.errors import DataError, LengthError, SpecificationError
+
+__all__ = ["read_matrix"]
+
+
+def read_matrix(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequence[str] | None = None) -> Design:
+    """The design of X, with the constant first when ``intercept``.
+
+    ``expected`` are the columns of an earlier fit: a frame is then read by these names, an array must be as wide.
+    """
+    if isinstance(X, Design):
+        return X
+    columns = _frame_columns(X, names, expected) if is_table(X) else _array_columns(X, names, expected)
+    rows = len(columns[0].values) if columns else _rows(X)  # type: ignore[arg-type]
+    if intercept:
+        columns = (Column("Intercept"), *columns)
+    taken = [c.name for c in columns]
+    if len(set(taken)) < len(taken):
+        twice = sorted({n for n in taken if taken.count(n) > 1})
+        raise DataError(f"`names` has {', '.join(map(repr, twice))} more than once; column names must differ.")
+    return Design(columns, rows)
+
+
+def _rows(X: Any) -> int:
+    return int(np.shape(X)[0])
+
+
+def _array_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[Column, ...]:
+    if hasattr(X, "tocsc"):
+        raise SpecificationError("`X` is a scipy sparse matrix, which is not supported yet; pass X.toarray().")
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise DataError(f"`X` cannot be read as a matrix: {error}. Pass rows of equal length.") from None
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        raise DataError(f"`X` has shape {array.shape}; pass a two-dimensional array, rows by columns.")
+    width = array.shape[1]
+    if expected is not None and width != len(expected):
+        raise LengthError(f"`new` has {width} columns but the model has {len(expected)}: {', '.join(expected[:10])}.")
+    if names is None:
+        names = [f"x{j + 1}" for j in range(width)]
+    if len(names) != width:
+        raise LengthError(f"`names` has length {len(names)} but X has {width} columns; pass one name per column.")
+    if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8 and array.dtype != np.float16 and array.dtype.isnative:
+        return matrix_columns(array, [str(n) for n in names])
+    return tuple(Column(str(name), as_vector(array[:, j], str(name))) for j, name in enumerate(names))
+
+
+def _frame_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[Column, ...]:
+    table = as_table(X)
+    chosen = list(expected) if expected is not None else list(table.columns)
+    if names is not None and len(names) != len(chosen):
+        raise LengthError(f"`names` has length {len(names)} but X has {len(chosen)} columns; pass one name per column.")
+    shown = chosen if names is None else [str(n) for n in names]
+    return tuple(Column(str(new), table.numbers(old)) for new, old in zip(shown, chosen, strict=True))

@@ -1,0 +1,95 @@
+"""The model-based covariance of the coefficients, from the information on the fit's scale back to the user's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from etamu.solvers.linalg import Factorised, factorise
+from etamu.sums import Sums
+
+__all__ = ["Scaling", "error_bound", "unscaled_covariance"]
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the fit's coefficients gamma relate to the user's beta: beta = T gamma.
+
+    Column j was read as (x - center) * scale, so beta_j = scale_j gamma_j, and the intercept (column 0, when columns are
+    centred) takes back sum_j center_j beta_j.
+    """
+
+    center: Array | None
+    scale: Array | None
+
+    def to_user(self, gamma: Array) -> Array:
+        """T gamma."""
+        if self.scale is None:
+            return gamma
+        beta = gamma * (self.scale if gamma.ndim == 1 else self.scale[:, None])
+        if self.center is not None:
+            beta[0] -= self.center[1:] @ beta[1:]
+        return np.asarray(beta)
+
+    def to_fit(self, beta: Array) -> Array:
+        """T^-1 beta."""
+        if self.scale is None:
+            return beta
+        gamma = beta / (self.scale if beta.ndim == 1 else self.scale[:, None])
+        if self.center is not None:
+            gamma[0] += self.center[1:] @ beta[1:]
+        return np.asarray(gamma)
+
+    def matrix(self, width: int) -> Array:
+        """T, shape (p, p)."""
+        t = np.eye(width) if self.scale is None else np.diag(self.scale)
+        if self.center is not None and self.scale is not None:
+            t[0, 1:] = -self.center[1:] * self.scale[1:]
+        return t
+
+
+def _factor(sums: Sums) -> Factorised | None:
+    found = factorise(sums)
+    if found is None and sums.information is not None and sums.form == "gram":
+        values, vectors = np.linalg.eigh(sums.information)
+        if values[0] > 0:
+            return Factorised(np.ones(len(values)), np.linalg.qr(np.sqrt(values)[:, None] * vectors.T, mode="r"))
+    return found
+
+
+def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int) -> Array:
+    """T H^-1 T' for each pair of equations, shape (pq, pq) with equations outermost; nan where H is singular."""
+    size = width * equations
+    factor = _factor(sums)
+    if factor is None:
+        return np.full((size, size), np.nan)
+    t = scaling.matrix(width)
+    inverse = factor.inverse()
+    if equations == 1:
+        return np.asarray(t @ inverse @ t.T)
+    wide = np.kron(np.eye(equations), t)
+    return np.asarray(wide @ inverse @ wide.T)
+
+
+def error_bound(sums: Sums, scaling: Scaling, gamma: Array, step_error: float) -> Array:
+    """Largest likely error of each coefficient that the arithmetic leaves, on the user's scale.
+
+    Three sources: the step not taken (``step_error``, a length in the metric of H), the rounding of the score (each row
+    term carries a few eps of its own size and of eta's; by Cauchy-Schwarz at most sqrt(H_jj) times the constant E below), and
+    the rounding of beta itself.
+    """
+    factor = _factor(sums)
+    flat = gamma if gamma.ndim == 1 else gamma.T.ravel()
+    width = gamma.shape[0]
+    t = scaling.matrix(width)
+    if factor is None:
+        return np.full(gamma.shape, np.inf)
+    inverse = np.abs(factor.inverse())
+    root = 1.0 / factor.scale
+    e = 8 * np.finfo(float).eps * (np.sqrt(max(sums.pearson, 0.0)) + np.abs(flat) @ root + np.sqrt(max(sums.sum_weight, 0.0)))
+    fit_scale = inverse @ (root * e) + np.sqrt(np.diagonal(inverse)) * step_error
+    per = fit_scale.reshape(gamma.shape if gamma.ndim == 1 else gamma.T.shape).T + 4 * np.finfo(float).eps * np.abs(gamma)
+    return np.asarray(np.abs(t) @ per) + 4 * np.finfo(float).eps * np.asarray(np.abs(t) @ np.abs(gamma))

@@ -1,0 +1,76 @@
+"""Linear predictors and means, of the rows of the fit or of new ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from etamu.checks import combine_offset
+from etamu.design.encode import encode, offset_of
+from etamu.design.frames import as_table, is_table
+from etamu.design.inputs import read_matrix
+from etamu.errors import SpecificationError
+from etamu.families.multinomial import Multinomial
+from etamu.sources.memory import Memory
+
+if TYPE_CHECKING:
+    from etamu.model import Fit
+
+__all__ = ["new_eta", "response", "training_eta"]
+
+Array = np.ndarray[Any, Any]
+_SLAB = 1 << 15
+
+
+def training_eta(fit: Fit) -> Array:
+    """eta of the rows of the fit; for K reported classes the K predictors."""
+    e = fit._estimate()
+    eta = Memory(fit._problem(), 1).map(lambda rows, x: x, e.gamma)
+    return eta if e.expansion is None else eta @ e.expansion.T
+
+
+def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any) -> Array:
+    """eta of new rows: the same encoding, the same offsets."""
+    total: Array | None = None
+    if fit.spec is not None:
+        table = as_table(new)
+        design = encode(fit.spec, table)
+        total = offset_of(fit.spec, table)
+        if isinstance(offset, str):
+            offset = table.numbers(offset)
+        if exposure is None and fit.exposure is not None:
+            exposure = fit.exposure
+        if isinstance(exposure, str):
+            exposure = table.numbers(exposure)
+    else:
+        names = list(fit.names[fit.intercept :])
+        if not is_table(new):
+            new = np.asarray(new)
+            if new.ndim == 1 and len(names) != 1:
+                new = new[None, :]
+        design = read_matrix(new, names if not is_table(new) else None, fit.intercept, expected=names)
+    if fit.offset_given and offset is None and exposure is None:
+        raise SpecificationError("the model was fitted with an offset; pass `offset=` (or `exposure=`) for the new rows, 0 for none.")
+    extra = combine_offset(offset, exposure, fit.link, design.rows)
+    total = extra if total is None else total if extra is None else total + extra
+    beta = np.where(np.isnan(fit.coef), 0.0, fit.coef)  # aliased columns add nothing
+    eta = np.empty((design.rows, *beta.shape[1:]))
+    for a in range(0, design.rows, _SLAB):
+        rows = slice(a, min(a + _SLAB, design.rows))
+        eta[rows] = design.block(rows) @ beta
+    if total is not None:
+        eta += total if eta.ndim == 1 else np.asarray(total)[:, None]
+    return eta
+
+
+@np.errstate(all="ignore")
+def response(fit: Fit, eta: Array) -> Array:
+    """Means; for a multinomial response the probabilities of all classes, in the order of ``response_levels``."""
+    if not isinstance(fit.family, Multinomial):
+        return np.asarray(fit.link.mu(eta))
+    assert fit.response_levels is not None
+    reference = fit.family.reference_code(list(fit.response_levels))
+    if reference is not None:
+        eta = np.insert(eta, reference, 0.0, axis=1)
+    return fit.family.mean(eta)

@@ -1,0 +1,313 @@
+"""Fit: the fitted model. Frozen numbers, and the statistician's verbs, each of which hands over to the file that knows how."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from etamu.design.encode import DesignSpec
+from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
+from etamu.families import Family, Multinomial
+from etamu.inference import covariance as _covariance
+from etamu.inference import likelihood as _likelihood
+from etamu.inference import predict as _predict
+from etamu.inference import wald as _wald
+from etamu.inference.covariance import Scaling
+from etamu.links import Link
+from etamu.solvers.base import Control, Status, Trace
+from etamu.sources.problem import Problem
+from etamu.sums import Sums
+
+__all__ = ["Estimate", "Fit"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The solution on the fit's own scale: what covariances and error bounds are computed from.
+
+    ``kept`` are the columns that are not aliased; ``expansion`` (K, q), if any, turns the q free equations into K reported ones.
+    """
+
+    gamma: Array
+    sums: Sums
+    scaling: Scaling
+    kept: tuple[int, ...]
+    step_error: float
+    expansion: Array | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted generalized linear model.
+
+    ``coef`` has shape (p,), or (p, q) with one column per class of a multinomial response; ``names`` are the p columns.
+    Aliased coefficients are nan, and listed in ``aliased``.  Deviances are sums over rows; the dispersion is R's,
+    Pearson's sum over the residual degrees of freedom (1 when the family fixes it).
+
+    Examples
+    --------
+    >>> import etamu as em
+    >>> fit = em.glm("killed / n ~ dose", em.datasets.beetles(), family="binomial", weights="n")
+    >>> fit.coef.round(3)
+    array([-60.717,  34.27 ])
+    >>> round(fit.deviance, 3), fit.df_residual
+    (11.232, 6)
+    """
+
+    names: tuple[str, ...]
+    coef: Array
+    family: Family
+    link: Link
+    status: Status
+    trace: Trace
+    deviance: float
+    nobs: float
+    rank: int
+    intercept: bool
+    aliased: tuple[str, ...] = ()
+    diverging: tuple[str, ...] = ()
+    spec: DesignSpec | None = None
+    offset_given: bool = False
+    exposure: str | None = None
+    response_levels: tuple[object, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+    estimate: Estimate | None = field(default=None, repr=False, compare=False)
+    problem: Problem | None = field(default=None, repr=False, compare=False)
+    frequency: Array | None = field(default=None, repr=False, compare=False)
+    control: Control = field(default_factory=Control, repr=False, compare=False)
+    known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # numbers of a loaded model
+
+    # ---- sizes --------------------------------------------------------------------------------------------------
+
+    @property
+    def equations(self) -> int:
+        """Free linear predictors: 1, or classes less one for a multinomial response."""
+        if self.class_names is None:
+            return 1
+        assert self.response_levels is not None
+        return len(self.response_levels) - 1
+
+    @property
+    def df_residual(self) -> float:
+        """Rows less estimated coefficients."""
+        return _whole(self.nobs - self.rank * self.equations)
+
+    @property
+    def df_null(self) -> float:
+        return _whole(self.nobs - self.intercept * self.equations)
+
+    @property
+    def converged(self) -> bool:
+        return self.status is Status.CONVERGED
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One name per coefficient: the column's, or ``class:column``."""
+        if self.class_names is None:
+            return self.names
+        return tuple(f"{c}:{n}" for c in self.class_names for n in self.names)
+
+    # ---- deviance and likelihood --------------------------------------------------------------------------------
+
+    @cached_property
+    def pearson(self) -> float:
+        """Pearson's chi-squared, sum of w (y - mu)^2 / V(mu)."""
+        return self._number("pearson", lambda: self._estimate().sums.pearson)
+
+    @property
+    def dispersion(self) -> float:
+        """phi: 1 where the family fixes it, else Pearson's sum over ``df_residual`` (nan when that is 0)."""
+        if self.family.dispersion_known:
+            return 1.0
+        return self.pearson / self.df_residual if self.df_residual > 0 else math.nan
+
+    @cached_property
+    def null_deviance(self) -> float:
+        """Deviance with the intercept only (no column without one), the offset kept."""
+        return self._number("null_deviance", lambda: _likelihood.null_deviance(self._problem(), self.intercept, self.control))
+
+    @cached_property
+    def loglik(self) -> float:
+        """Log-likelihood at the estimate, as R's ``logLik``."""
+        if not self.family.likelihood:
+            raise UndefinedStatisticError(
+                f"family {self.family.name!r} is a quasi-likelihood and has no log-likelihood, AIC or BIC; compare deviances instead."
+            )
+        return self._number("loglik", self._loglik)
+
+    def _loglik(self) -> float:
+        e, problem = self._estimate(), self._problem()
+        sum_weight = e.sums.sum_weight
+        return _likelihood.log_likelihood(problem, e.gamma, self.deviance, self.nobs, sum_weight, self.frequency)
+
+    @property
+    def aic(self) -> float:
+        """-2 loglik + 2 (coefficients, and the dispersion where it is estimated)."""
+        return -2 * self.loglik + 2 * self._parameters
+
+    @property
+    def bic(self) -> float:
+        """-2 loglik + log(nobs) times the number of parameters."""
+        return -2 * self.loglik + math.log(self.nobs) * self._parameters
+
+    @property
+    def _parameters(self) -> int:
+        return self.rank * self.equations + (not self.family.dispersion_known)
+
+    # ---- coefficients -------------------------------------------------------------------------------------------
+
+    def vcov(self, kind: str = "model") -> Array:
+        """Covariance of the coefficients, phi (X'WX)^-1; rows and columns in the order of ``labels``, aliased ones nan."""
+        if kind != "model":
+            raise unknown("kind", kind, ["model"])
+        return np.asarray(self.dispersion * self._unscaled)
+
+    @cached_property
+    def _unscaled(self) -> Array:
+        def compute() -> Array:
+            e = self._estimate()
+            q = 1 if e.gamma.ndim == 1 else e.gamma.shape[1]
+            kept = _covariance.unscaled_covariance(e.sums, e.scaling, len(e.kept), q)
+            if e.expansion is not None:
+                wide = np.kron(e.expansion, np.eye(len(e.kept)))
+                kept = wide @ kept @ wide.T
+            return self._spread(kept)
+
+        return np.asarray(self._number("unscaled", compute))
+
+    def _spread(self, kept: Array) -> Array:
+        """Put nan rows and columns where coefficients are aliased."""
+        e = self._estimate()
+        p = len(self.names)
+        if len(e.kept) == p:
+            return kept
+        blocks = len(kept) // len(e.kept)
+        index = np.concatenate([np.asarray(e.kept) + a * p for a in range(blocks)])
+        out = np.full((blocks * p, blocks * p), np.nan)
+        out[np.ix_(index, index)] = kept
+        return out
+
+    def stderror(self) -> Array:
+        """Standard errors, shaped as ``coef``."""
+        with np.errstate(invalid="ignore"):
+            flat = np.sqrt(np.diagonal(self.vcov()))
+        return flat if self.coef.ndim == 1 else flat.reshape(self.coef.shape[1], -1).T
+
+    @property
+    def _df(self) -> float | None:
+        return None if self.family.dispersion_known else self.df_residual
+
+    def confint(self, level: float = 0.95, method: str = "wald") -> Array:
+        """Confidence intervals, shape (coefficients, 2) in the order of ``labels``; Wald, with t when phi is estimated."""
+        if method != "wald":
+            raise unknown("method", method, ["wald"])
+        return _wald.interval(self._flat(self.coef), self._flat(self.stderror()), level, self._df)
+
+    def coef_table(self, level: float = 0.95) -> _wald.CoefTable:
+        """Estimates with standard errors, z or t statistics, p-values and Wald limits."""
+        estimate, stderror = self._flat(self.coef), self._flat(self.stderror())
+        with np.errstate(all="ignore"):
+            statistic = estimate / stderror
+        limits = self.confint(level)
+        p = _wald.p_values(statistic, self._df)
+        return _wald.CoefTable(
+            self.labels, estimate, stderror, statistic, p, limits[:, 0], limits[:, 1], "z" if self._df is None else "t", level
+        )
+
+    @staticmethod
+    def _flat(x: Array) -> Array:
+        return x if x.ndim == 1 else x.T.ravel()
+
+    @cached_property
+    def error_bound(self) -> Array:
+        """Bound on the numerical error of each coefficient (not its standard error), shaped as ``coef``."""
+
+        def compute() -> Array:
+            e = self._estimate()
+            kept = _covariance.error_bound(e.sums, e.scaling, e.gamma, e.step_error)
+            if e.expansion is not None:
+                kept = kept @ np.abs(e.expansion).T
+            out = np.full(self.coef.shape, np.nan)
+            out[list(e.kept)] = kept
+            return out
+
+        return np.asarray(self._number("error_bound", compute))
+
+    @property
+    def digits(self) -> float:
+        """Decimal digits every coefficient is known to: -log10 of the largest relative error bound (0 when none is)."""
+        with np.errstate(all="ignore"):
+            ratio = self.error_bound / np.abs(self.coef)
+        worst = float(np.nanmax(ratio)) if np.isfinite(self.coef).any() else 1.0
+        return float(min(15.95, max(0.0, -math.log10(worst)))) if worst > 0 else 15.95
+
+    # ---- prediction ---------------------------------------------------------------------------------------------
+
+    def predict(self, new: Any = None, kind: str = "response", *, offset: Any = None, exposure: Any = None) -> Array:
+        """Means ("response") or linear predictors ("link") of new rows, or of the rows of the fit when ``new`` is None.
+
+        Offsets written in the formula are read from ``new``; one that was passed as an argument must be passed again.
+        """
+        if kind not in ("response", "link"):
+            raise unknown("kind", kind, ["response", "link"])
+        if new is None:
+            if offset is not None or exposure is not None:
+                raise SpecificationError("`offset` and `exposure` go with new data; pass `new`.")
+            eta = _predict.training_eta(self)
+        else:
+            eta = _predict.new_eta(self, new, offset, exposure)
+        return eta if kind == "link" else _predict.response(self, eta)
+
+    @cached_property
+    def fitted(self) -> Array:
+        """Fitted means of the rows of the fit."""
+        return self.predict()
+
+    # ---- presentation -------------------------------------------------------------------------------------------
+
+    def summary(self, level: float = 0.95) -> Any:
+        """The regression table; prints as text, and as HTML in a notebook."""
+        from etamu.present.summary import summarise
+
+        return summarise(self, level)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return str(self.summary()._repr_html_())
+
+    def save(self, path: Any) -> None:
+        """Write the model as JSON: enough to predict and to report, without the data."""
+        from etamu.export.json import save
+
+        save(self, path)
+
+    # ---- plumbing -----------------------------------------------------------------------------------------------
+
+    def _number(self, name: str, compute: Any) -> Any:
+        return self.known[name] if name in self.known else compute()
+
+    def _estimate(self) -> Estimate:
+        if self.estimate is None:
+            raise UndefinedStatisticError("this model was loaded from a file and does not carry its data; refit it for that.")
+        return self.estimate
+
+    def _problem(self) -> Problem:
+        if self.problem is None:
+            raise UndefinedStatisticError("this model was loaded from a file and does not carry its data; refit it for that.")
+        return self.problem
+
+    @property
+    def is_multinomial(self) -> bool:
+        return isinstance(self.family, Multinomial)
+
+
+def _whole(x: float) -> float:
+    return int(x) if float(x).is_integer() else x

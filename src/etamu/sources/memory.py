@@ -1,0 +1,155 @@
+"""Rows in memory: the source that adds them with threads, in an order that does not depend on the threads.
+
+Two verbs, no statistics: :meth:`Memory.sum` adds the row terms, :meth:`Memory.map` gives one value per row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+
+from etamu.rows import starting_terms
+from etamu.sources import native, plain
+from etamu.sources.factor import factor_rows
+from etamu.sources.problem import Problem, chunk_edges
+from etamu.sums import Request, Sums
+
+__all__ = ["Memory", "cores"]
+
+_SAMPLE_BLOCK = 64
+_MINIMUM_PARALLEL = 2
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS or Windows
+        return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="etamu")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear) if hasattr(os, "register_at_fork") else None
+
+
+class _Ordered:
+    """Adds chunk results in the order of the chunks, whichever thread brings them first."""
+
+    def __init__(self) -> None:
+        self.lock, self.waiting, self.next, self.total = threading.Lock(), {}, 0, None  # type: ignore[var-annotated]
+
+    def put(self, k: int, sums: Sums) -> None:
+        with self.lock:
+            self.waiting[k] = sums
+            while self.next in self.waiting:
+                part = self.waiting.pop(self.next)
+                self.total = part if self.total is None else self.total + part
+                self.next += 1
+
+
+def _in_order(work: Callable[[int], Sums], count: int, threads: int) -> Sums:
+    """work(0) + work(1) + ... from ``threads`` threads, this one among them."""
+    ordered, tickets = _Ordered(), itertools.count()
+
+    def run() -> None:
+        while (k := next(tickets)) < count:
+            ordered.put(k, work(k))
+
+    helpers = [_pool(threads - 1).submit(run) for _ in range(min(threads, count) - 1)] if threads > 1 else []
+    run()
+    for helper in helpers:
+        helper.result()
+    assert ordered.total is not None
+    return ordered.total
+
+
+class Memory:
+    """A source over arrays in memory.
+
+    ``threads`` is how many threads add; the result has the same bits for any number.
+    """
+
+    def __init__(self, problem: Problem, threads: int | None = None, use_native: bool = True) -> None:
+        self.problem = problem
+        self.threads = threads or cores()
+        self.plan = native.plan(problem) if use_native else None
+        self.edges = chunk_edges(problem.rows, problem.design.width, problem.equations or 1)
+
+    def sum(self, request: Request) -> Sums:
+        """The sums of all rows at ``request.beta``."""
+        if request.form == "factor":
+            return self._over_chunks(lambda a, b: factor_rows(self.problem, slice(a, b), request))
+        if self.plan is None:
+            return self._over_chunks(lambda a, b: plain.add_rows(self.problem, slice(a, b), request))
+        plan = self.plan
+        return plan.complete(self._over_chunks(lambda a, b: plan.add_rows(a, b, request)))
+
+    def _over_chunks(self, work: Callable[[int, int], Sums]) -> Sums:
+        edges, count = self.edges, len(self.edges) - 1
+        if count < _MINIMUM_PARALLEL:
+            return work(0, self.problem.rows)
+        return _in_order(lambda k: work(edges[k], edges[k + 1]), count, min(self.threads, count))
+
+    def start(self) -> Sums:
+        """Score and information of the least-squares step from beta = 0 towards g(starting mean)."""
+        return self._over_chunks(self._start_rows)
+
+    def _start_rows(self, a: int, b: int) -> Sums:
+        request = Request(np.zeros(self.problem.shape))
+        y, w, offset = self.problem.vectors(slice(a, b))
+        terms = starting_terms(self.problem.family, self.problem.link, y, offset, w)
+        return plain.total(self.problem, terms, self.problem.design.block(slice(a, b)), w, request)
+
+    def sample(self, rows: int) -> Sample:
+        """About that many rows, spread evenly over the whole, as a source of its own."""
+        return Sample(self, rows)
+
+    def map(self, kernel: Callable[[slice, np.ndarray], np.ndarray], beta: np.ndarray) -> np.ndarray:
+        """kernel(rows, eta) for each stretch of rows, joined in row order."""
+        parts = []
+        for a in range(0, self.problem.rows, 65536):
+            rows = slice(a, min(a + 65536, self.problem.rows))
+            eta = self.plan.predictor(rows.start, rows.stop, beta) if self.plan else plain.predictor(self.problem, rows, beta)
+            parts.append(kernel(rows, eta))
+        return np.concatenate(parts)
+
+
+class Sample:
+    """Runs of 64 rows at even distances: a systematic sample that copies nothing and depends on the shape only."""
+
+    def __init__(self, whole: Memory, rows: int) -> None:
+        self.whole = whole
+        total = whole.problem.rows
+        runs = max(1, rows // _SAMPLE_BLOCK)
+        self.step = max(_SAMPLE_BLOCK, total // runs)
+        edges = chunk_edges(rows, whole.problem.design.width, whole.problem.equations or 1)
+        per = -(-runs // (len(edges) - 1))
+        self.edges = [*range(0, total, per * self.step), total]
+
+    def sum(self, request: Request) -> Sums:
+        """The sums over the sampled rows."""
+        plan = self.whole.plan
+        if plan is not None:
+            parts = _in_order(
+                lambda k: plan.add_rows(self.edges[k], self.edges[k + 1], request, _SAMPLE_BLOCK, self.step),
+                len(self.edges) - 1,
+                min(self.whole.threads, len(self.edges) - 1),
+            )
+            return plan.complete(parts)
+        problem = self.whole.problem
+        total: Sums | None = None
+        for a in range(0, problem.rows, self.step):
+            part = plain.add_rows(problem, slice(a, min(a + _SAMPLE_BLOCK, problem.rows)), request)
+            total = part if total is None else total + part
+        assert total is not None
+        return total

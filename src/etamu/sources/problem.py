@@ -1,0 +1,69 @@
+"""What a source adds up: the design with its response, weights and offset, and the family and link that read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from etamu.design.columns import Design
+from etamu.families.base import Family
+from etamu.links import Link
+
+__all__ = ["Problem", "block_rows", "chunk_edges"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The data of a fit. ``y``, ``weight`` and ``offset`` are 1-D arrays of any number type; None means 1 and 0.
+
+    For a multinomial family ``y`` holds class codes, ``equations`` the number of free predictors and ``reference``
+    the code of the class whose predictor is 0 (None when every class has its own).
+    """
+
+    design: Design
+    y: Array
+    family: Family
+    link: Link
+    weight: Array | None = None
+    offset: Array | None = None
+    equations: int | None = None
+    reference: int | None = None
+
+    @property
+    def rows(self) -> int:
+        return self.design.rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of beta."""
+        return (self.design.width,) if self.equations is None else (self.design.width, self.equations)
+
+    def vectors(self, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """y, weight and offset of those rows in float64."""
+        y = np.asarray(self.y[rows], dtype=float)
+        w = np.ones(len(y)) if self.weight is None else np.asarray(self.weight[rows], dtype=float)
+        o = np.zeros(len(y)) if self.offset is None else np.asarray(self.offset[rows], dtype=float)
+        return y, w, o
+
+
+def block_rows(width: int) -> int:
+    """Rows that a kernel packs at a time: about 256 kB of design, so that a block lives in the second-level cache."""
+    return int(min(1024, max(128, 32768 // max(width, 1) // 64 * 64)))
+
+
+def chunk_edges(rows: int, width: int, equations: int = 1) -> list[int]:
+    """Where the row ranges begin that are summed on their own and then added in order.
+
+    The edges depend on the shape of the data alone, so the result is the same for any number of threads.  A chunk is
+    large enough to hide the cost of handing it out and at most a 32nd of the data when those are large.
+    """
+    block = block_rows(width)
+    work = rows * (width + 4) * equations
+    chunks = int(min(32, max(1, work // 400_000)))
+    size = -(-rows // chunks)
+    size = -(-size // block) * block
+    return [*range(0, rows, size), rows]
