@@ -36,7 +36,7 @@ def check_length(name: str, values: Array, rows: int) -> None:
 
 def _ends(values: Array) -> tuple[float, float]:
     """Smallest and largest value; nan if there is one."""
-    return float(values.min()), float(values.max())
+    return float(np.minimum.reduce(values)), float(np.maximum.reduce(values))
 
 
 def _refuse_missing(name: str, values: Array) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 
 from etamu import checks
 from etamu.design.columns import Design
-from etamu.design.encode import encode, learn, offset_of
+from etamu.design.encode import DesignSpec, encode, learn, offset_of
 from etamu.design.frames import Table, as_table
 from etamu.design.inputs import read_matrix
 from etamu.design.parser import Binary, Call, Name, Node, parse
 from etamu.design.terms import Formula, evaluate, read_formula
-from etamu.errors import FormulaError, LengthError, LinkDomainError, SpecificationError
+from etamu.errors import FormulaError, LengthError, LinkDomainError, SpecificationError, unknown
 from etamu.families import Family, Multinomial, resolve_family
 from etamu.inference.covariance import Scaling
 from etamu.inference.likelihood import weighted_mean
@@ -27,7 +27,8 @@ from etamu.solvers.base import Control, Solution, Status, Step, Trace
 from etamu.solvers.gradient import GradientAscent, gradient_ascent
 from etamu.solvers.lbfgs import LBFGS, lbfgs
 from etamu.solvers.linalg import Factorised, aliased_columns, factorise
-from etamu.solvers.newton import Newton, newton
+from etamu.solvers.newton import WIDE, Newton, newton
+from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton_cg import NewtonCG, newton_cg
 from etamu.solvers.start import rough_newton
 from etamu.sources.memory import Memory
@@ -100,11 +101,10 @@ def glm(
     spec = learn(parsed, table)
     design = encode(spec, table)
     inside = offset_of(spec, table)
-    built = _Ingredients(design, y, resolved, link, trials, parsed.intercept, inside, arrays)
-    result = _fit(built, solver, start, control)
     exposure_name = exposure if isinstance(exposure, str) else None
     given = offset is not None or (exposure is not None and exposure_name is None)
-    return replace(result, spec=spec, offset_given=given, exposure=exposure_name)
+    built = _Ingredients(design, y, resolved, link, trials, parsed.intercept, inside, arrays, spec, given, exposure_name)
+    return _fit(built, solver, start, control)
 
 
 def fit(
@@ -138,14 +138,14 @@ def fit(
     array([1., 2.])
     """
     if missing not in ("raise", "drop"):
-        raise checks_unknown_missing(missing)
+        raise unknown("missing", missing, ["raise", "drop"])
     design = read_matrix(X, names, intercept)
     arrays = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
     if missing == "drop":
         design, y, arrays = _drop_rows(design, y, arrays)
-    built = _Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays)
-    result = _fit(built, solver, start, control)
-    return replace(result, offset_given=offset is not None or exposure is not None)
+    given = offset is not None or exposure is not None
+    built = _Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays, None, given, None)
+    return _fit(built, solver, start, control)
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,9 @@ class _Ingredients:
     intercept: bool
     inside_offset: Array | None
     arrays: dict[str, Any]
+    spec: DesignSpec | None
+    offset_given: bool  # predictions need an offset passed again
+    exposure: str | None  # or an exposure column, which predictions read
 
 
 # ---- from arguments to a problem ----------------------------------------------------------------------------------
@@ -235,12 +238,6 @@ def _resolve_link(link: str | Link | None, family: Family) -> Link:
     return found
 
 
-def checks_unknown_missing(missing: object) -> Exception:
-    from etamu.errors import unknown
-
-    return unknown("missing", missing, ["raise", "drop"])
-
-
 # ---- missing rows -------------------------------------------------------------------------------------------------
 
 
@@ -248,7 +245,7 @@ def _without_missing(table: Table, formula: Formula, arrays: dict[str, Any], mis
     if missing == "raise":
         return table, arrays
     if missing != "drop":
-        raise checks_unknown_missing(missing)
+        raise unknown("missing", missing, ["raise", "drop"])
     from etamu.design.missing import complete_rows, take
 
     keep = complete_rows(table, formula, arrays)
@@ -297,10 +294,11 @@ def _standardise(problem: Problem, intercept: bool, plain: bool) -> tuple[Proble
         return problem, Scaling(None, None)
     x = design.sample()
     with np.errstate(all="ignore"):
-        center = x.mean(axis=0) if intercept else np.zeros(design.width)
+        center = np.add.reduce(x, axis=0) / len(x) if intercept else np.zeros(design.width)
         if intercept:
             center[0] = 0.0
-        spread = np.sqrt(np.mean((x - center) ** 2, axis=0))
+        x -= center
+        spread = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
     if not np.isfinite(spread).all():
         error = checks.describe_bad_design(design)
         if error is not None:
@@ -330,18 +328,22 @@ def _solve(problem: Problem, built: _Ingredients, method: Any, given: Array | No
         solution = run(source.sum, start, control, method, precondition, known)  # type: ignore[operator]
         return _checked(solution, problem), reason
     method = method or Newton()
-    canonical = _canonical(problem)
-    quadratic = problem.family.name == "gaussian" and problem.link is LINKS["identity"]
     factor: Factorised | None = None
     early: tuple[Step, ...] = ()
     if given is None:
         start, factor, early = _sample_start(source, problem, start, method.information)
-    solution = newton(source.sum, start, control, method=method, canonical=canonical, quadratic=quadratic, dispersion_known=known, factor=factor)
+    solution = newton(source.sum, start, control, method, _traits(problem), factor)
     return _checked(solution.with_steps(early), problem), reason
 
 
-def _canonical(problem: Problem) -> bool:
-    return problem.equations is not None or problem.link.name == problem.family.canonical
+def _traits(problem: Problem, form: str = "gram") -> NewtonProblem:
+    """What Newton may know of the model."""
+    return NewtonProblem(
+        canonical=problem.equations is not None or problem.link.name == problem.family.canonical,
+        quadratic=problem.family.name == "gaussian" and problem.link is LINKS["identity"],
+        dispersion_known=problem.family.dispersion_known,
+        form=form,
+    )
 
 
 def _checked(solution: Solution, problem: Problem) -> Solution:
@@ -422,16 +424,19 @@ def _sample_start(source: Memory, problem: Problem, start: Array, curvature: str
         plan = [wanted]
     else:
         plan = [max(rows // 10, 40 * size)]
-        if plan[0] > 16 * 20 * size:
-            plan.insert(0, max(plan[0] // 10, 20 * size))
+        if plan[0] > rows // 5:  # one pass over all rows in float32 costs no more and says more
+            plan = [12 * size]
+        first = max(plan[0] // 10, 12 * size)
+        if plan[0] >= 3 * first:
+            plan.insert(0, first)
     for count in plan:
         sample = source.sample(count)
-        start, found, weight, made = rough_newton(sample.sum, start, curvature, size >= 48)
+        start, found, weight, made = rough_newton(sample.sum, start, curvature, size >= WIDE)
         steps += made
         if found is None:
             break
         total = float(rows) if problem.weight is None else float(np.sum(problem.weight, dtype=float))
-        factor = found.weighted(total / weight) if count >= 20 * size else None
+        factor = found.weighted(total / weight) if count >= 40 * size else None
     return start, factor, steps
 
 
@@ -482,29 +487,13 @@ def _by_factor(
         scaling = Scaling(center, None if scaling.scale is None else scaling.scale[list(kept)])
         source = Memory(problem, control.threads)
         start = _default_start(problem, source, intercept) if kept else np.zeros(problem.shape)
-        solution = _newton_plainly(problem, source, start, control).with_steps(before.steps)
+        solution = newton(source.sum, start, control, problem=_traits(problem)).with_steps(before.steps)
     else:
         source = Memory(problem, control.threads)
         solution = replace(before)
     if solution.status is Status.ILL_CONDITIONED and problem.equations is None:
-        known = problem.family.dispersion_known
-        quadratic = problem.family.name == "gaussian" and problem.link is LINKS["identity"]
-        start = solution.beta
-        earlier = solution.steps
-        solution = newton(source.sum, start, control, dispersion_known=known, quadratic=quadratic, form="factor").with_steps(earlier)
+        solution = newton(source.sum, solution.beta, control, problem=_traits(problem, "factor")).with_steps(solution.steps)
     return kept, problem, scaling, solution
-
-
-def _newton_plainly(problem: Problem, source: Memory, start: Array, control: Control) -> Solution:
-    quadratic = problem.family.name == "gaussian" and problem.link is LINKS["identity"]
-    return newton(
-        source.sum,
-        start,
-        control,
-        canonical=_canonical(problem),
-        quadratic=quadratic,
-        dispersion_known=problem.family.dispersion_known,
-    )
 
 
 # ---- the fitted model ---------------------------------------------------------------------------------------------
@@ -552,6 +541,9 @@ def _assemble(
         intercept=built.intercept,
         aliased=tuple(n for j, n in enumerate(names) if j not in set(kept)),
         diverging=tuple(names[kept[j % len(kept)]] for j in solution.diverging),
+        spec=built.spec,
+        offset_given=built.offset_given,
+        exposure=built.exposure,
         response_levels=response.levels,
         class_names=class_names,
         estimate=Estimate(solution.beta, solution.sums, scaling, kept, error, expansion),

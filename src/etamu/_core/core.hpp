@@ -40,16 +40,20 @@ struct Task {
 struct Result {
     double* scalars;      // n, sum of weights, deviance, pearson
     double* score;        // (equations, p)
-    double* information;  // one (p, padded p) matrix for each pair of equations a <= b; its upper triangle counts
+    double* information;  // (p, width(p)), its upper triangle counting; for a multinomial (pairs of columns, pairs(equations))
 };
 
 struct Kernels {
     const char* name;
     int lanes;
     int (*width)(int columns);  // row length of an information matrix of that many columns
+    int (*pairs)(int equations);  // row length of a multinomial's information
     void (*pass)(const Problem&, const Task&, const Result&);
     void (*predictor)(const Problem&, const Task&, double* eta);
     void (*accumulate)(const Problem&, const Task&, const double* row_score, const double* row_weight, const Result&);
+    double (*factor)(const double* information, int64_t ld, int p, double* scale, double* triangle);
+    void (*solve)(const double* triangle, const double* scale, int p, double weight, double* x);
+    void (*inverse)(const double* triangle, const double* scale, int p, double* work, double* out);
     void (*function)(int which, const double* x, double* out, int64_t n);
     void (*peak)(int arithmetic, int64_t loops, double* out);
 };

@@ -3,13 +3,18 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <type_traits>
 #include <utility>
+#include "linalg.hpp"
 #include "pack.hpp"
 #include "rows.hpp"
 #include "softmax.hpp"
 
 namespace {
 using namespace etamu;
+
+// weights of all pairs of q equations, in whole registers of either kind
+int weights_width(int q) { int pairs = q * (q + 1) / 2; return (pairs + 2 * L - 1) / (2 * L) * (2 * L); }
 
 int padded(int count) { return (count + 2 * L - 1) / (2 * L) * (2 * L); }
 
@@ -28,7 +33,7 @@ template <class T> struct Buffer {
         return data;
     }
 };
-struct Scratch { Buffer<double> x, panel, equations; Buffer<float> xf, panelf; RowBlock rows; };
+struct Scratch { Ahead ahead; Buffer<double> x, panel, equations, products; Buffer<float> xf, panelf, productsf; RowBlock rows; };
 Scratch& scratch() {
     static thread_local std::unique_ptr<Scratch> s;
     if (!s) s.reset(new Scratch);
@@ -41,8 +46,9 @@ template <class Body> void each_block(const Task& task, Body body) {
 }
 
 // eta += X beta for one equation; beta is strided
-void add_predictor(const double* x, int columns, int rows, const double* beta, int stride, double* eta) {
+void add_predictor(const double* x, int columns, int rows, const double* beta, int stride, double* eta, Ahead& ahead) {
     for (int k = 0; k < rows; k += 2 * L) {
+        ahead.step(rows / 4);
         V e0 = load(eta + k), e1 = load(eta + k + L);
         for (int j = 0; j < columns; ++j) {
             double b = beta[j * stride];
@@ -54,9 +60,10 @@ void add_predictor(const double* x, int columns, int rows, const double* beta, i
     }
 }
 
-void add_score(const double* x, int columns, int rows, const double* r, double* score) {
+void add_score(const double* x, int columns, int rows, const double* r, double* score, Ahead& ahead) {
     int j = 0;
     for (; j + 4 <= columns; j += 4) {
+        ahead.step(columns);
         V s[4] = {};
         const double* c = x + j * int64_t(rows);
         for (int k = 0; k < rows; k += L) {
@@ -80,7 +87,30 @@ const float* to_float(Scratch& s, const double* x, int64_t n) {
 
 void add_information(Scratch& s, const double* x, const float* xf, const double* w, int columns, int rows, double* out, int64_t ld) {
     if (xf) gram<F, float>(x, xf, w, columns, rows, s.panelf.at_least(PANEL * 2 * L * rows), out, ld);
+    else if (columns <= NARROW) narrow_gram(x, w, columns, rows, s.panel.at_least(4 * rows), out, ld, [&] { s.ahead.step(64); });
     else gram<V, double>(x, x, w, columns, rows, s.panel.at_least(PANEL * L * rows), out, ld);
+}
+
+// Information of all pairs of equations: out[column pair][equation pair], rows of `weights_width(q)`.
+void softmax_information(Scratch& s, const double* mu, const double* x, const float* xf, int columns, int q, int rows, double* out) {
+    const int wide = weights_width(q);
+    RowBlock& t = s.rows;
+    auto run = [&](auto zero, auto* panel, const auto* block, auto* products) {
+        using R = decltype(zero);
+        using T = std::remove_reference_t<decltype(panel[0])>;
+        constexpr int width = PANEL * int(sizeof(R) / sizeof(T));
+        std::fill(panel, panel + int64_t(wide) * rows, T(0));
+        int c = 0;
+        for (int a = 0; a < q; ++a)
+            for (int b = a; b < q; ++b, ++c) {
+                softmax_weight(mu, a, b, rows, t);
+                T* to = panel + int64_t(c / width) * width * rows + c % width;
+                for (int k = 0; k < rows; ++k) to[int64_t(k) * width] = T(t.weight[k]);
+            }
+        gram_of_weights<R, T>(block, panel, columns, rows, wide, products, out);
+    };
+    if (xf) run(F{}, s.panelf.at_least(size_t(wide + 2 * PANEL * L) * rows), xf, s.productsf.at_least(TALL * rows));
+    else run(V{}, s.panel.at_least(size_t(wide + PANEL * L) * rows), x, s.products.at_least(TALL * rows));
 }
 
 void load_extra(const Problem& problem, int64_t first, int count, int rows, RowBlock& t) {
@@ -101,6 +131,7 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
         const int rows = padded(count);
         double* x = s.x.at_least(size_t(columns) * rows + 2 * L);
         pack(problem, first, count, rows, x);
+        s.ahead.aim(problem, first + task.step, task.block);
         load_extra(problem, first, count, rows, t);
         const float* xf = task.order > 1 && task.arithmetic == SINGLE ? to_float(s, x, columns * int64_t(rows)) : nullptr;
         auto add = [&](const double* w, double* out, int64_t ld) { add_information(s, x, xf, w, columns, rows, out, ld); };
@@ -110,25 +141,19 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
             double* eta = s.equations.at_least(size_t(2 * q) * rows);
             for (int a = 0; a < q; ++a) {
                 std::copy(t.eta, t.eta + rows, eta + a * rows);
-                add_predictor(x, columns, rows, task.beta + a, q, eta + a * rows);
+                add_predictor(x, columns, rows, task.beta + a, q, eta + a * rows, s.ahead);
             }
             softmax_terms(eta, q, problem.reference, rows, t, totals);
             if (task.order > 0)
                 for (int a = 0; a < q; ++a) {
                     softmax_score(eta, a, problem.reference, rows, t);
-                    add_score(x, columns, rows, t.score, result.score + a * columns);
+                    add_score(x, columns, rows, t.score, result.score + a * columns, s.ahead);
                 }
-            int64_t pair = 0;
-            if (task.order > 1)
-                for (int a = 0; a < q; ++a)
-                    for (int b = a; b < q; ++b) {
-                        softmax_weight(eta, a, b, rows, t);
-                        add(t.weight, result.information + pair++ * columns * wide, wide);
-                    }
+            if (task.order > 1) softmax_information(s, eta, x, xf, columns, q, rows, result.information);
         } else {
-            add_predictor(x, columns, rows, task.beta, 1, t.eta);
-            row_terms(problem, t, rows, task.information, totals);
-            if (task.order > 0) add_score(x, columns, rows, t.score, result.score);
+            add_predictor(x, columns, rows, task.beta, 1, t.eta, s.ahead);
+            row_terms(problem, t, rows, task.information, totals, s.ahead);
+            if (task.order > 0) add_score(x, columns, rows, t.score, result.score, s.ahead);
             if (task.order > 1) add(t.weight, result.information, wide);
         }
     });
@@ -149,7 +174,7 @@ void predictor(const Problem& problem, const Task& task, double* eta) {
         for (int a = 0; a < q; ++a) {
             double* e = s.rows.score;
             std::copy(s.rows.eta, s.rows.eta + rows, e);
-            add_predictor(x, columns, rows, task.beta + a, q, e);
+            add_predictor(x, columns, rows, task.beta + a, q, e, s.ahead);
             for (int k = 0; k < count; ++k) eta[(first - task.start + k) * q + a] = e[k];
         }
     });
@@ -167,13 +192,21 @@ void accumulate(const Problem& problem, const Task& task, const double* row_scor
         std::fill(t.score, t.score + rows, 0.0);
         std::fill(t.weight, t.weight + rows, 0.0);
         std::copy(row_score + first - task.start, row_score + first - task.start + count, t.score);
-        add_score(x, columns, rows, t.score, result.score);
+        add_score(x, columns, rows, t.score, result.score, s.ahead);
         if (task.order > 1) {
             std::copy(row_weight + first - task.start, row_weight + first - task.start + count, t.weight);
             const float* xf = task.arithmetic == SINGLE ? to_float(s, x, columns * int64_t(rows)) : nullptr;
             add_information(s, x, xf, t.weight, columns, rows, result.information, padded_columns(columns));
         }
     });
+}
+
+// x := scale R^-1 R^-T scale x / weight
+void solve(const double* triangle, const double* scale, int p, double weight, double* x) {
+    for (int j = 0; j < p; ++j) x[j] *= scale[j];
+    solve_transposed(triangle, p, x);
+    solve_upper(triangle, p, x);
+    for (int j = 0; j < p; ++j) x[j] *= scale[j] / weight;
 }
 
 void function(int which, const double* x, double* out, int64_t n) {
@@ -207,7 +240,7 @@ void peak(int arithmetic, int64_t loops, double* out) {
 
 namespace etamu {
 const Kernels& ETAMU_KERNELS() {
-    static const Kernels table{ETAMU_NAME, L, padded_columns, pass, predictor, accumulate, function, peak};
+    static const Kernels table{ETAMU_NAME, L, padded_columns, weights_width, pass, predictor, accumulate, factor, solve, inverse, function, peak};
     return table;
 }
 }  // namespace etamu

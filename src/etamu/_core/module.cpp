@@ -63,7 +63,7 @@ struct Plan {
 
     void check(const Array& scalars, const Array& score, const Array& info, int order) const {
         size_t p = problem.columns.size(), q = problem.equations;
-        size_t needed = p * active->width(int(p)) * (q * (q + 1) / 2);
+        size_t needed = problem.family == MULTINOMIAL ? p * (p + 1) / 2 * active->pairs(int(q)) : p * active->width(int(p));
         if (scalars.size() < 4 || (order > 0 && score.size() < p * q) || (order > 1 && info.size() < needed))
             throw std::invalid_argument("an output array is too small");
     }
@@ -104,10 +104,39 @@ NB_MODULE(_native, m) {
         .def("accumulate", &Plan::accumulate);
     m.def("instruction_set", [] { return std::string(active->name); });
     m.def("width", [](int columns) { return active->width(columns); });
+    m.def("pairs", [](int equations) { return active->pairs(equations); });
     m.def("use", [](const std::string& name) {
         const Kernels* k = choose(name);
         if (!k) throw std::invalid_argument("this machine has no kernels named " + name);
         active = k;
+    });
+    m.def("factor", [](Array information, Array scale, Array triangle) {
+        int p = int(scale.size());
+        if (information.size() != size_t(p) * p || triangle.size() != size_t(p) * p) throw std::invalid_argument("factor: sizes differ");
+        const double* in = information.data();
+        double *s = scale.data(), *t = triangle.data();
+        nb::gil_scoped_release release;
+        return active->factor(in, p, p, s, t);
+    });
+    m.def("solve", [](Array triangle, Array scale, double weight, Array x) {
+        if (triangle.size() != scale.size() * scale.size() || x.size() != scale.size()) throw std::invalid_argument("solve: sizes differ");
+        active->solve(triangle.data(), scale.data(), int(scale.size()), weight, x.data());
+    });
+    m.def("inverse", [](Array triangle, Array scale, Array work, Array out) {
+        size_t p = scale.size();
+        if (triangle.size() != p * p || work.size() != p * p || out.size() != p * p) throw std::invalid_argument("inverse: sizes differ");
+        const double *t = triangle.data(), *s = scale.data();
+        double *w = work.data(), *o = out.data();
+        nb::gil_scoped_release release;
+        active->inverse(t, s, int(p), w, o);
+    });
+    m.def("symmetric", [](Array padded, Array out) {
+        size_t p = padded.shape(0), ld = padded.shape(1);
+        if (out.size() != p * p || ld < p) throw std::invalid_argument("symmetric: sizes differ");
+        const double* in = padded.data();
+        double* o = out.data();
+        for (size_t i = 0; i < p; ++i)
+            for (size_t j = i; j < p; ++j) o[i * p + j] = o[j * p + i] = in[i * ld + j];
     });
     m.def("function", [](int which, Array x, Array out) { active->function(which, x.data(), out.data(), int64_t(x.size())); });
     m.def("peak", [](int arithmetic, int64_t loops) {

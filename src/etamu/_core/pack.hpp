@@ -1,5 +1,7 @@
 // Bring one block of rows of the design into column-major doubles, centred and scaled, from wherever the columns lie.
 #pragma once
+#include <algorithm>
+#include <utility>
 #include "core.hpp"
 #include "gram.hpp"
 
@@ -56,6 +58,26 @@ inline int run_length(const std::vector<Column>& columns, size_t first) {
 ETAMU_INLINE V load_row(const char* p, double) { V v; std::memcpy(&v, p, sizeof v); return v; }
 ETAMU_INLINE V load_row(const char* p, float) { H h; std::memcpy(&h, p, sizeof h); return __builtin_convertvector(h, V); }
 
+// L rows of L numbers each, turned: v[s] becomes number s of each row
+template <class T> ETAMU_INLINE void load_turned(const char* p, int64_t stride, V* v) {
+#if ETAMU_BYTES == 64 && (defined(__clang__) || __GNUC__ >= 12)
+    if constexpr (sizeof(T) == 8) {  // loading halves does the first exchange on the load ports
+        typedef double Half __attribute__((vector_size(32)));
+        for (int s = 0; s < 4; ++s)
+            for (int side = 0; side < 2; ++side) {
+                Half a, b;
+                std::memcpy(&a, p + s * stride + 32 * side, sizeof a);
+                std::memcpy(&b, p + (s + 4) * stride + 32 * side, sizeof b);
+                v[s + 4 * side] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
+            }
+        transpose_within<2>(v);
+        return;
+    }
+#endif
+    for (int s = 0; s < L; ++s) v[s] = load_row(p + s * stride, T());
+    transpose(v);
+}
+
 template <class T>
 inline void pack_run(const Column* c, int width, int64_t first, int count, int rows, int64_t all_rows, double* out) {
     const char* base = c[0].data + first * c[0].stride;
@@ -72,14 +94,52 @@ inline void pack_run(const Column* c, int width, int64_t first, int count, int r
         for (int s = 0; s < group; ++s) { center[s] = all(c[j + s].center); scale[s] = all(c[j + s].scale); }
         for (int k = 0; k < whole; k += L) {
             V v[L];
-            for (int s = 0; s < L; ++s) v[s] = load_row(base + (k + s) * c[0].stride + j * int64_t(sizeof(T)), T());
-            transpose(v);
+            load_turned<T>(base + k * c[0].stride + j * int64_t(sizeof(T)), c[0].stride, v);
             for (int s = 0; s < group; ++s) store(out + (j + s) * int64_t(rows) + k, (v[s] - center[s]) * scale[s]);
         }
     }
     for (int j = 0; j < width; ++j)
         gather<T>(c[j].data, c[j].stride, first + whole, count - whole, c[j].center, c[j].scale, out + j * int64_t(rows) + whole);
 }
+
+// The memory of the next block, asked for little by little while this block computes, so that the two overlap.
+class Ahead {
+  public:
+    void aim(const Problem& problem, int64_t first, int64_t count) {
+        regions.clear();
+        region = 0;
+        lines = 0;
+        count = std::min(count, problem.rows - first);
+        if (count <= 0) return;
+        const auto& columns = problem.columns;
+        for (size_t j = 0; j < columns.size();) {
+            const Column& c = columns[j];
+            int width = run_length(columns, j);
+            if (c.data && c.stride > 0) {
+                int64_t bytes = (count - 1) * c.stride + (width > 1 ? width : 1) * 8;
+                if (width > 1 || c.stride <= 8) {
+                    regions.push_back({c.data + first * c.stride, c.data + first * c.stride + bytes});
+                    lines += bytes / 64 + 1;
+                }
+            }
+            j += width;
+        }
+    }
+    // ask for a 1/parts share of the block
+    inline __attribute__((always_inline)) void step(int64_t parts) {
+        int64_t left = lines / parts + 1;
+        while (left > 0 && region < regions.size()) {
+            auto& [at, end] = regions[region];
+            for (; left > 0 && at < end; at += 64, --left) __builtin_prefetch(at, 0, 2);
+            if (at >= end) ++region;
+        }
+    }
+
+  private:
+    std::vector<std::pair<const char*, const char*>> regions;
+    size_t region = 0;
+    int64_t lines = 0;
+};
 
 // out: columns side by side, each `rows` long (a multiple of the register), rows past `count` are zero
 inline void pack(const Problem& problem, int64_t first, int count, int rows, double* out) {

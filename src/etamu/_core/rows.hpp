@@ -6,6 +6,7 @@
 #pragma once
 #include <cmath>
 #include "core.hpp"
+#include "pack.hpp"
 #include "vec.hpp"
 
 namespace {
@@ -181,6 +182,39 @@ ETAMU_INLINE Row binomial_row(V y, V lp, V lq, V a, V b, V curve, bool expected)
     return r;
 }
 
+// whether any y of the block lies strictly between 0 and 1
+inline bool fractions(const RowBlock& t, int count) {
+    V inside{};
+    for (int i = 0; i < count; i += L) { V y = load(t.y + i); inside = max(inside, y * (1.0 - y)); }
+    return sum(inside) > 0;
+}
+
+// with y in {0, 1} only, r = e^-|eta| gives everything: the deviance is 2 log(1 + e^(-+eta)), pearson e^(-+eta)
+template <bool FRACTIONS> ETAMU_INLINE Row logit_row(V y, V eta) {
+    V e = exp(-abs(eta)), u = 1.0 + e, s = 1.0 / u, small = e * s;
+    V l = log_corrected(u, (e - (u - 1.0)) * s);  // log1p(e)
+    I up = eta >= 0.0;
+    V mu = up ? s : small, q = up ? small : s;
+    Row r;
+    r.weight = s * small;
+    if constexpr (FRACTIONS) {
+        V z = 1.0 - y, lp = min(eta, V{}) - l, lq = -max(eta, V{}) - l;
+        r.score = y * q - z * mu;
+        V near = poisson_half_deviance(y, mu, lp) + poisson_half_deviance(z, q, lq);
+        V far = (y == 0.0 ? V{} : y * (log(y) - lp)) + (z == 0.0 ? V{} : z * (log(z) - lq));
+        r.deviance = 2.0 * (abs(y - mu) < 0.1 * min(y, z) ? near : far);
+        V odds = up ? e : 1.0 / e;
+        r.pearson = y == 1.0 ? odds : y == 0.0 ? 1.0 / odds : r.score * r.score / r.weight;
+    } else {
+        I one = y != 0.0;
+        r.score = one ? q : -mu;
+        V signed_eta = one ? -eta : eta;
+        r.deviance = 2.0 * (l + max(signed_eta, V{}));
+        r.pearson = signed_eta > 0.0 ? 1.0 / e : e;
+    }
+    return r;
+}
+
 // V(mu) = mu^p (p = 1, 2, 3 or Tweedie) or mu + mu^2/theta under the log link
 ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, bool expected) {
     Row r;
@@ -250,9 +284,10 @@ ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, 
 inline bool maps_to_unit(int link) { return link == LOGIT || link == PROBIT || link == CLOGLOG || link == LOGLOG || link == CAUCHIT; }
 
 template <class Compute>
-ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Compute compute) {
+ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Ahead& ahead, Compute compute) {
     V deviance{}, pearson{};
     for (int i = 0; i < count; i += L) {
+        ahead.step(count / 2);
         V w = load(t.w + i);
         Row r = compute(i);
         I used = w != 0.0;  // a row of weight zero adds nothing, whatever its y and eta
@@ -265,50 +300,29 @@ ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Compute compu
     totals.pearson += pearson;
 }
 
-inline void row_terms(const Problem& problem, RowBlock& t, int count, int information, Totals& totals) {
+inline void row_terms(const Problem& problem, RowBlock& t, int count, int information, Totals& totals, Ahead& ahead) {
     const bool expected = information == EXPECTED;
     const int family = problem.family;
     const double par = problem.family_parameter;
     if (family == BINOMIAL && problem.link == LOGIT) {
-        each_row(t, count, totals, [&](int i) {
-            V y = load(t.y + i), eta = load(t.eta + i);
-            V e = exp(-abs(eta)), s = 1.0 / (1.0 + e), small = e * s, l = log1p(e);
-            V mu = eta >= 0.0 ? s : small, q = eta >= 0.0 ? small : s;
-            Row r;
-            r.score = y == 1.0 ? q : y == 0.0 ? -mu : y * q - (1.0 - y) * mu;
-            r.weight = s * small;
-            V z = 1.0 - y;
-            r.deviance = 2.0 * (l + max(eta, V{}) - y * eta);
-            I fraction = (y > 0.0) & (y < 1.0);
-            bool any = false;
-            for (int k = 0; k < L; ++k) any |= fraction[k] != 0;
-            if (any) {
-                V lp = min(eta, V{}) - l, lq = -max(eta, V{}) - l;
-                V d = 2.0 * (y * (log(y) - lp) + z * (log(z) - lq));
-                r.deviance = fraction ? d : r.deviance;
-            } else {
-                r.deviance = 2.0 * (y == 1.0 ? l - min(eta, V{}) : l + max(eta, V{}));
-            }
-            // (y-mu)^2 / (mu q); for y in {0, 1} it is exp(-+eta)
-            r.pearson = y == 1.0 ? q / mu : y == 0.0 ? mu / q : r.score * r.score / r.weight;
-            return r;
-        });
+        if (fractions(t, count)) each_row(t, count, totals, ahead, [&](int i) { return logit_row<true>(load(t.y + i), load(t.eta + i)); });
+        else each_row(t, count, totals, ahead, [&](int i) { return logit_row<false>(load(t.y + i), load(t.eta + i)); });
     } else if (family == GAUSSIAN && problem.link == IDENTITY) {
-        each_row(t, count, totals, [&](int i) {
+        each_row(t, count, totals, ahead, [&](int i) {
             V residual = load(t.y + i) - load(t.eta + i);
             return Row{residual * residual, residual, all(1), residual * residual};
         });
     } else if (family != BINOMIAL && problem.link == LOG) {
         switch (family) {  // a constant family lets the compiler drop the switch from the loop
 #define ETAMU_LOG_LINK(NAME) \
-    case NAME: each_row(t, count, totals, [&](int i) { return log_link_row(NAME, par, load(t.y + i), load(t.eta + i), expected); }); break;
+    case NAME: each_row(t, count, totals, ahead, [&](int i) { return log_link_row(NAME, par, load(t.y + i), load(t.eta + i), expected); }); break;
             ETAMU_LOG_LINK(GAUSSIAN) ETAMU_LOG_LINK(POISSON) ETAMU_LOG_LINK(GAMMA) ETAMU_LOG_LINK(INVERSE_GAUSSIAN)
             ETAMU_LOG_LINK(TWEEDIE) ETAMU_LOG_LINK(NEGATIVE_BINOMIAL)
         }
     } else if (family == BINOMIAL) {
         link_stage(problem, t, count);
         const bool confined = maps_to_unit(problem.link);
-        each_row(t, count, totals, [&](int i) {
+        each_row(t, count, totals, ahead, [&](int i) {
             Row r = binomial_row(load(t.y + i), load(t.log_mu + i), load(t.log_comp + i), load(t.a + i), load(t.b + i),
                                  load(t.curve + i), expected);
             if (!confined) {
@@ -322,7 +336,7 @@ inline void row_terms(const Problem& problem, RowBlock& t, int count, int inform
         });
     } else {
         link_stage(problem, t, count);
-        each_row(t, count, totals, [&](int i) {
+        each_row(t, count, totals, ahead, [&](int i) {
             return general_row(family, par, load(t.y + i), load(t.mu + i), load(t.dmu + i), load(t.curve + i),
                                load(t.log_mu + i), expected);
         });

@@ -11,6 +11,7 @@ from etamu.errors import UndefinedStatisticError
 from etamu.families.multinomial import Multinomial
 from etamu.rows import row_terms
 from etamu.solvers.base import Control
+from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton import newton
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
@@ -52,7 +53,7 @@ def null_deviance(problem: Problem, intercept: bool, control: Control) -> float:
     starts = [np.array([eta - center]), np.array([eta])]
     for start in starts:
         if math.isfinite(source.sum(Request(start, 0)).deviance):
-            solution = newton(source.sum, start, Control(threads=control.threads), dispersion_known=known)
+            solution = newton(source.sum, start, Control(threads=control.threads), problem=NewtonProblem(dispersion_known=known))
             return solution.sums.deviance
     return math.nan
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -134,20 +134,24 @@ class Solution:
         return replace(self, steps=earlier + self.steps)
 
 
-@dataclass
 class Recorder:
-    """Wraps an objective: counts passes, reports progress."""
+    """Wraps an objective: remembers what each pass was and showed, and reports progress."""
 
-    objective: Objective
-    progress: Callable[[Step], None] | None = None
-    steps: list[Step] = field(default_factory=list)
+    def __init__(self, objective: Objective, progress: Callable[[Step], None] | None = None) -> None:
+        self.objective, self.progress = objective, progress
+        self._made: list[tuple[Any, ...]] = []
 
     def __call__(self, request: Request) -> Sums:
         sums = self.objective(request)
-        self.steps.append(Step(sums.n, request.order, request.arithmetic if request.order > 1 else "double", sums.deviance))
+        self._made.append((sums.n, request.order, request.arithmetic if request.order > 1 else "double", sums.deviance, None, ""))
         return sums
 
     def note(self, decrement: float | None = None, text: str = "") -> None:
-        self.steps[-1] = replace(self.steps[-1], decrement=decrement, note=text)
+        """Say of the last pass how long its step is, or what became of it."""
+        self._made[-1] = (*self._made[-1][:4], decrement, text)
         if self.progress is not None:
-            self.progress(self.steps[-1])
+            self.progress(Step(*self._made[-1]))
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(Step(*made) for made in self._made)

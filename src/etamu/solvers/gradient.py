@@ -47,6 +47,6 @@ def gradient_ascent(objective: Objective, start: Array, control: Control, method
         run.note()
         assert sums.score is not None
         if not np.isfinite(sums.score).all():
-            return Solution(beta, run(Request(beta, 2, control.information)), Status.NOT_FINITE, tuple(run.steps))
+            return Solution(beta, run(Request(beta, 2, control.information)), Status.NOT_FINITE, run.steps)
         beta = beta + method.rate * sums.score
-    return Solution(beta, run(Request(beta, 2, control.information)), Status.FIXED_STEPS, tuple(run.steps))
+    return Solution(beta, run(Request(beta, 2, control.information)), Status.FIXED_STEPS, run.steps)

@@ -13,7 +13,7 @@ import numpy as np
 
 from etamu.errors import SpecificationError
 from etamu.solvers.base import Array, Control, Recorder, Solution, Status
-from etamu.solvers.newton import flat, shaped
+from etamu.solvers.secant import Pairs, flat, shaped
 from etamu.sums import Objective, Request
 
 __all__ = ["LBFGS", "lbfgs"]
@@ -52,22 +52,22 @@ def lbfgs(
     run = Recorder(objective, control.progress)
     beta = np.array(start, dtype=float)
     sums = run(Request(beta, 1))
-    pairs: list[tuple[Array, Array, float]] = []
+    pairs = Pairs(memory=method.memory)
     best = math.inf
     idle = 0
     for _ in range(method.max_steps):
         if not _usable(sums.deviance, sums.score):
-            return Solution(beta, run(Request(beta, 2, control.information)), Status.NOT_FINITE, tuple(run.steps))
+            return Solution(beta, run(Request(beta, 2, control.information)), Status.NOT_FINITE, run.steps)
         score = flat(sums.score)  # type: ignore[arg-type]
-        step = _two_loop(score, pairs, precondition)
+        step = pairs.solve(score, precondition)
         decrement = math.sqrt(max(float(score @ step), 0.0))
         run.note(decrement)
         sigma = 1.0 if dispersion_known else math.sqrt(sums.deviance / max(sums.n, 1.0)) or 1e-300
         idle = 0 if decrement < 0.5 * best else idle + 1
         best = min(best, decrement)
         if decrement <= control.tol * sigma or (idle >= 12 and decrement <= 1e-5 * sigma):
-            return Solution(beta, run(Request(beta, 2, control.information)), Status.CONVERGED, tuple(run.steps), decrement, decrement)
-        length = 1.0 if pairs or precondition else min(1.0, 1.0 / max(float(np.abs(step).sum()), 1e-300))
+            return Solution(beta, run(Request(beta, 2, control.information)), Status.CONVERGED, run.steps, decrement, decrement)
+        length = 1.0 if pairs.kept or precondition else min(1.0, 1.0 / max(float(np.abs(step).sum()), 1e-300))
         for _ in range(40):
             trial = beta + shaped(length * step, beta)
             after = run(Request(trial, 1))
@@ -76,31 +76,11 @@ def lbfgs(
             run.note(text="shortened")
             length *= 0.5
         else:
-            return Solution(beta, run(Request(beta, 2, control.information)), Status.NOT_FINITE, tuple(run.steps), decrement)
-        moved, change = length * step, score - flat(after.score)  # type: ignore[arg-type]
-        if float(moved @ change) > 1e-14 * float(np.linalg.norm(moved) * np.linalg.norm(change)):
-            pairs = [*pairs[-(method.memory - 1) :], (moved, change, 1.0 / float(moved @ change))]
+            return Solution(beta, run(Request(beta, 2, control.information)), Status.NOT_FINITE, run.steps, decrement)
+        pairs = pairs.add(length * step, score - flat(after.score))  # type: ignore[arg-type]
         beta, sums = trial, after
-    return Solution(beta, run(Request(beta, 2, control.information)), Status.MAX_ITERATIONS, tuple(run.steps), decrement)
+    return Solution(beta, run(Request(beta, 2, control.information)), Status.MAX_ITERATIONS, run.steps, decrement)
 
 
 def _usable(deviance: float, score: Array | None) -> bool:
     return math.isfinite(deviance) and score is not None and bool(np.isfinite(score).all())
-
-
-def _two_loop(score: Array, pairs: list[tuple[Array, Array, float]], precondition: Callable[[Array], Array] | None) -> Array:
-    """The L-BFGS approximation of H^-1 score."""
-    q = score.copy()
-    alphas = []
-    for s, y, rho in reversed(pairs):
-        a = rho * float(s @ q)
-        alphas.append(a)
-        q -= a * y
-    if precondition is not None:
-        q = precondition(q)
-    elif pairs:
-        s, y, _ = pairs[-1]
-        q *= float(s @ y) / float(y @ y)
-    for (s, y, rho), a in zip(pairs, reversed(alphas), strict=True):
-        q += (a - rho * float(y @ q)) * s
-    return q

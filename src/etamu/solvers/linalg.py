@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from etamu.core import core
 from etamu.sums import Sums
 
 __all__ = ["SINGULAR", "Factorised", "aliased_columns", "factorise"]
@@ -16,88 +17,92 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 # A squared pivot of the unit-diagonal Gram below this loses half the digits of the covariance: use a QR instead.
 SINGULAR = 1e-9
 _SINGLE_SINGULAR = 1e-4
-_SMALL = 48
+_LARGE = 1024  # columns from which threaded LAPACK beats the core's one thread
 
 
 @dataclass(frozen=True)
 class Factorised:
-    """H = D^-1 (R' R) D^-1 with R upper triangular; ``pivot`` is the smallest squared pivot of the scaled matrix."""
+    """H = D^-1 (R' R) D^-1 * weight with R upper triangular; ``pivot`` is the smallest squared pivot of the scaled matrix."""
 
     scale: Array
     triangle: Array
+    pivot: float
     target: Array | None = None
     weight: float = 1.0
-
-    @property
-    def pivot(self) -> float:
-        return float(np.min(np.abs(np.diagonal(self.triangle))) ** 2)
 
     def solve(self, score: Array) -> Array:
         """H^-1 score; with a QR of [X, z] the least-squares solution, which never squares the condition."""
         if self.target is not None:
             return self.scale * _upper(self.triangle, self.target)
-        step = self.scale * _upper(self.triangle, _upper(self.triangle, self.scale * score, transposed=True))
-        return step / self.weight
+        if core is not None and len(score) <= _LARGE:
+            x = np.array(score)
+            core.solve(self.triangle, self.scale, self.weight, x)
+            return x
+        return self.scale * _upper(self.triangle, _upper(self.triangle, self.scale * score, transposed=True)) / self.weight
 
     def inverse(self) -> Array:
         """H^-1."""
-        half = _upper(self.triangle, np.diag(self.scale), transposed=True)
-        return np.asarray(half.T @ half) / self.weight
+        p = len(self.scale)
+        if core is not None and p <= _LARGE:
+            out = np.empty((p, p))
+            core.inverse(self.triangle, self.scale, np.empty((p, p)), out)
+        else:
+            half = _upper(self.triangle, np.diag(self.scale), transposed=True)
+            out = half.T @ half
+        return out if self.weight == 1.0 else out / self.weight
 
     def weighted(self, weight: float) -> Factorised:
         """The factor of weight * H."""
-        return Factorised(self.scale, self.triangle, None, self.weight * weight)
+        return replace(self, weight=self.weight * weight)
 
 
 def _upper(triangle: Array, b: Array, transposed: bool = False) -> Array:
     """Solve R x = b or R' x = b."""
-    if len(triangle) <= _SMALL:
-        return np.asarray(np.linalg.solve(triangle.T if transposed else triangle, b))
     from scipy.linalg.lapack import dtrtrs
 
     x, _ = dtrtrs(triangle, b, trans=int(transposed))
     return np.asarray(x)
 
 
-def _cholesky(a: Array) -> Array | None:
-    if len(a) <= _SMALL:
-        try:
-            return np.ascontiguousarray(np.linalg.cholesky(a).T)
-        except np.linalg.LinAlgError:
-            return None
-    from scipy.linalg.lapack import dpotrf
-
-    r, failed = dpotrf(a)
-    return None if failed else np.asarray(r)
-
-
 def factorise(sums: Sums, single: bool = False) -> Factorised | None:
     """The factor of ``sums.information``, or None where it is not positive definite to working accuracy."""
     information = sums.information
-    if information is None or not np.isfinite(information).all():
+    if information is None:
         return None
-    if sums.form == "factor":
-        return _from_triangle(information)
+    found = _from_triangle(information) if sums.form == "factor" else _from_gram(information)
+    floor = 0.0 if sums.form == "factor" else _SINGLE_SINGULAR if single else SINGULAR
+    return found if found is not None and found.pivot > floor else None
+
+
+def _from_gram(information: Array) -> Factorised | None:
+    p = len(information)
+    if core is not None and p <= _LARGE:
+        scale, triangle = np.empty(p), np.empty((p, p))
+        pivot = core.factor(information, scale, triangle)
+        return Factorised(scale, triangle, pivot) if pivot > 0 else None
     diagonal = np.diagonal(information)
-    if not (diagonal > 0).all():
+    if not (np.isfinite(information).all() and (diagonal > 0).all()):
         return None
     scale = 1.0 / np.sqrt(diagonal)
-    triangle = _cholesky(information * scale * scale[:, None])
-    if triangle is None:
+    try:
+        triangle = np.ascontiguousarray(np.linalg.cholesky(information * scale * scale[:, None]).T)
+    except np.linalg.LinAlgError:
         return None
-    factor = Factorised(scale, triangle)
-    return factor if factor.pivot > (_SINGLE_SINGULAR if single else SINGULAR) else None
+    return Factorised(scale, triangle, float(np.diagonal(triangle).min() ** 2))
 
 
 def _from_triangle(information: Array) -> Factorised | None:
+    if not np.isfinite(information).all():
+        return None
     r = information[:-1, :-1]
     length = np.sqrt((r * r).sum(axis=0))
     if not (length > 0).all():
         return None
     scaled = r / length
-    if np.abs(np.diagonal(scaled)).min() < 1e-15:
+    smallest = float(np.abs(np.diagonal(scaled)).min())
+    if smallest < 1e-15:
         return None
-    return Factorised(1.0 / length, scaled, information[:-1, -1])
+    return Factorised(1.0 / length, np.ascontiguousarray(scaled), smallest**2, information[:-1, -1])
 
 
 def aliased_columns(triangle: Array, tolerance: float = 1e-11) -> list[int]:

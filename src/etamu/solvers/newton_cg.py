@@ -16,7 +16,7 @@ import numpy as np
 
 from etamu.errors import SpecificationError
 from etamu.solvers.base import Array, Control, Recorder, Solution, Status
-from etamu.solvers.newton import flat, shaped
+from etamu.solvers.secant import flat, shaped
 from etamu.sums import Objective, Request
 
 __all__ = ["NewtonCG", "newton_cg"]
@@ -83,7 +83,7 @@ def newton_cg(
         if status is Status.NOT_FINITE:
             break
         beta, sums = trial, after
-    return Solution(beta, run(Request(beta, 2, control.information)), status, tuple(run.steps), decrement, decrement)
+    return Solution(beta, run(Request(beta, 2, control.information)), status, run.steps, decrement, decrement)
 
 
 def _same(x: Array) -> Array:

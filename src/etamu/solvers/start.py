@@ -8,7 +8,7 @@ import numpy as np
 
 from etamu.solvers.base import Array, Recorder, Step
 from etamu.solvers.linalg import Factorised, factorise
-from etamu.solvers.newton import flat, shaped
+from etamu.solvers.secant import flat, shaped
 from etamu.sums import Objective, Request
 
 __all__ = ["rough_newton"]
@@ -35,7 +35,7 @@ def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool)
         if found is None and curvature == "observed":
             found = factorise(run(Request(beta, 2, "expected", request.arithmetic)), wide)
         if found is None or sums.score is None:
-            return start, None, 0.0, tuple(run.steps)
+            return start, None, 0.0, run.steps
         factor, weight, good, best = found, sums.sum_weight, beta, sums.deviance
         direction = found.solve(flat(sums.score))
         squared = float(flat(sums.score) @ direction)
@@ -43,7 +43,7 @@ def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool)
         beta = good + step
         scale = max(sums.deviance / max(sums.n, 1.0), 1e-300)
         if squared <= 0.02 * min(1.0, scale) * len(direction):
-            return beta, factor, weight, tuple(run.steps)
+            return beta, factor, weight, run.steps
         if float(np.max(np.abs(beta))) > 50:  # drifting: the sample is separated, the whole need not be
-            return start, None, 0.0, tuple(run.steps)
-    return good, factor, weight, tuple(run.steps)
+            return start, None, 0.0, run.steps
+    return good, factor, weight, run.steps

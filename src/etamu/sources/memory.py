@@ -22,7 +22,6 @@ from etamu.sums import Request, Sums
 
 __all__ = ["Memory", "cores"]
 
-_SAMPLE_BLOCK = 64
 _MINIMUM_PARALLEL = 2
 
 
@@ -125,13 +124,14 @@ class Memory:
 
 
 class Sample:
-    """Runs of 64 rows at even distances: a systematic sample that copies nothing and depends on the shape only."""
+    """Runs of 64 or 256 rows at even distances: a systematic sample that copies nothing and depends on the shape only."""
 
     def __init__(self, whole: Memory, rows: int) -> None:
         self.whole = whole
         total = whole.problem.rows
-        runs = max(1, rows // _SAMPLE_BLOCK)
-        self.step = max(_SAMPLE_BLOCK, total // runs)
+        self.block = 64 if whole.problem.design.width <= 64 else 256
+        runs = max(1, rows // self.block)
+        self.step = max(self.block, total // runs)
         edges = chunk_edges(rows, whole.problem.design.width, whole.problem.equations or 1)
         per = -(-runs // (len(edges) - 1))
         self.edges = [*range(0, total, per * self.step), total]
@@ -141,7 +141,7 @@ class Sample:
         plan = self.whole.plan
         if plan is not None:
             parts = _in_order(
-                lambda k: plan.add_rows(self.edges[k], self.edges[k + 1], request, _SAMPLE_BLOCK, self.step),
+                lambda k: plan.add_rows(self.edges[k], self.edges[k + 1], request, self.block, self.step),
                 len(self.edges) - 1,
                 min(self.whole.threads, len(self.edges) - 1),
             )
@@ -149,7 +149,7 @@ class Sample:
         problem = self.whole.problem
         total: Sums | None = None
         for a in range(0, problem.rows, self.step):
-            part = plain.add_rows(problem, slice(a, min(a + _SAMPLE_BLOCK, problem.rows)), request)
+            part = plain.add_rows(problem, slice(a, min(a + self.block, problem.rows)), request)
             total = part if total is None else total + part
         assert total is not None
         return total

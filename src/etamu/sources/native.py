@@ -10,16 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from etamu.core import core
 from etamu.families import FAMILIES
 from etamu.links import LINKS, Link
 from etamu.rows import row_terms
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
-
-try:
-    from etamu import _native as core
-except ImportError:  # built without a compiler: the NumPy path serves
-    core = None  # type: ignore[assignment]
 
 __all__ = ["Plan", "available", "instruction_set", "plan"]
 
@@ -85,8 +81,8 @@ class Plan:
     def _outputs(self, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         p, q = self.problem.design.width, self.problem.equations or 1
         score = np.zeros((q, p)) if order > 0 else np.empty((0, 0))
-        pairs = q * (q + 1) // 2
-        information = np.zeros((pairs, p, core.width(p))) if order > 1 else np.empty((0, 0, 0))
+        shape = (p, core.width(p)) if self.problem.equations is None else (p * (p + 1) // 2, core.pairs(q))
+        information = np.zeros(shape) if order > 1 else np.empty((0, 0))
         return np.zeros(4), score, information
 
     def _finish(self, scalars: np.ndarray, score: np.ndarray, information: np.ndarray, order: int) -> Sums:
@@ -106,15 +102,12 @@ class Plan:
         if sums.information is None:
             return sums
         p, q = self.problem.design.width, self.problem.equations or 1
-        full = np.empty((q, p, q, p))
-        pair = 0
-        for a in range(q):
-            for b in range(a, q):
-                upper = np.triu(sums.information[pair][:, :p])
-                full[a, :, b, :] = upper + np.triu(upper, 1).T
-                full[b, :, a, :] = full[a, :, b, :]
-                pair += 1
-        return Sums(sums.n, sums.sum_weight, sums.deviance, sums.pearson, sums.score, full.reshape(q * p, q * p))
+        if self.problem.equations is None:
+            full = np.empty((p, p))
+            core.symmetric(sums.information, full)
+        else:
+            full = _from_pairs(sums.information, p, q)
+        return Sums(sums.n, sums.sum_weight, sums.deviance, sums.pearson, sums.score, full)
 
     def add_rows(self, start: int, stop: int, request: Request, block: int | None = None, step: int | None = None) -> Sums:
         """The sums of rows [start, stop), or of the first ``block`` rows of every ``step`` of them."""
@@ -150,6 +143,16 @@ class Plan:
         eta = np.empty(stop - start if q is None else (stop - start, q))
         self.core.predictor(start, stop, self.block, np.ascontiguousarray(beta, dtype=float), eta)
         return eta
+
+
+def _from_pairs(information: np.ndarray, p: int, q: int) -> np.ndarray:
+    """(pairs of columns, pairs of equations) to the symmetric (qp, qp), equations outermost."""
+    columns, equations = np.zeros((p, p), dtype=int), np.zeros((q, q), dtype=int)
+    for index, size in ((columns, p), (equations, q)):
+        i, j = np.triu_indices(size)
+        index[i, j] = index[j, i] = np.arange(len(i))
+    full = information[columns[None, :, None, :], equations[:, None, :, None]]
+    return np.asarray(full.reshape(q * p, q * p))
 
 
 def plan(problem: Problem) -> Plan | None:

@@ -51,8 +51,8 @@ class Problem:
 
 
 def block_rows(width: int) -> int:
-    """Rows that a kernel packs at a time: about 256 kB of design, so that a block lives in the second-level cache."""
-    return int(min(1024, max(128, 32768 // max(width, 1) // 64 * 64)))
+    """Rows that a kernel packs at a time, so that the block stays in the second-level cache."""
+    return 256 if width <= 512 else 128 if width <= 2048 else 64
 
 
 def chunk_edges(rows: int, width: int, equations: int = 1) -> list[int]:
@@ -63,7 +63,8 @@ def chunk_edges(rows: int, width: int, equations: int = 1) -> list[int]:
     """
     block = block_rows(width)
     work = rows * (width + 4) * equations
-    chunks = int(min(32, max(1, work // 400_000)))
+    most = 32 if width <= 128 else 16  # a wide chunk's own information matrix costs memory and time to add
+    chunks = int(min(most, max(1, work // 400_000)))
     size = -(-rows // chunks)
     size = -(-size // block) * block
     return [*range(0, rows, size), rows]
