@@ -18,7 +18,7 @@ from etamu.design.parser import Binary, Call, Name, Node, parse
 from etamu.design.terms import Formula, evaluate, read_formula
 from etamu.errors import FormulaError, LengthError, LinkDomainError, SpecificationError, unknown
 from etamu.families import Family, Multinomial, resolve_family
-from etamu.inference.covariance import Scaling
+from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.inference.likelihood import weighted_mean
 from etamu.links import LINKS, Link, resolve_link
 from etamu.model import Estimate, Fit
@@ -415,29 +415,44 @@ def _projection_of_one(problem: Problem) -> Array | None:
 def _sample_start(source: Memory, problem: Problem, start: Array, curvature: str) -> tuple[Array, Factorised | None, tuple[Step, ...]]:
     """Solve roughly on nested subsamples when the whole is large; rows are found by position, so none is copied."""
     size, rows = int(np.prod(problem.shape)), problem.rows
-    steps: tuple[Step, ...] = ()
+    need = size / _informative_share(problem)  # rows that carry as much as `size` rows of a continuous response
+    begin, steps = start, ()
     factor: Factorised | None = None
-    if rows * size < _SAMPLE_FROM or rows < 80 * size:
-        wanted = 20 * size
-        if rows * size < _SAMPLE_FROM or rows < 3 * wanted:
-            return start, None, steps
-        plan = [wanted]
-    else:
-        plan = [max(rows // 10, 40 * size)]
-        if plan[0] > rows // 5:  # one pass over all rows in float32 costs no more and says more
-            plan = [12 * size]
-        first = max(plan[0] // 10, 12 * size)
-        if plan[0] >= 3 * first:
-            plan.insert(0, first)
-    for count in plan:
+    for count in _sample_sizes(rows, size, need):
         sample = source.sample(count)
-        start, found, weight, made = rough_newton(sample.sum, start, curvature, size >= WIDE)
+        begin, found, weight, made = rough_newton(sample.sum, begin, curvature, size >= WIDE)
         steps += made
         if found is None:
-            break
+            return start, None, steps
         total = float(rows) if problem.weight is None else float(np.sum(problem.weight, dtype=float))
-        factor = found.weighted(total / weight) if count >= 40 * size else None
-    return start, factor, steps
+        factor = found.weighted(total / weight) if count >= 40 * need else None
+    return begin, factor, steps
+
+
+def _sample_sizes(rows: int, size: int, need: float) -> list[int]:
+    """Rows of each stage, from few to more; none where the whole is small or the sample would not be."""
+    if rows * size < _SAMPLE_FROM or rows < 36 * need:
+        return []
+    most = max(rows // 10, int(40 * need))
+    if most > rows // 5:  # one pass over all rows in float32 costs no more and says more
+        return [int(12 * need)]
+    first = max(most // 10, int(12 * need))
+    return [first, most] if most >= 3 * first else [most]
+
+
+def _informative_share(problem: Problem) -> float:
+    """How much a row says, relative to a continuous response: rare events are few rows in disguise."""
+    y = np.asarray(problem.y[:: max(1, problem.rows // 8192)], dtype=float)
+    if problem.equations is not None:
+        return min(1.0, 2.0 * float(np.unique(y, return_counts=True)[1].min()) * (problem.equations + 1) / len(y) + 1e-3)
+    space, support = problem.family.mean_space, problem.family.support
+    share = 1.0
+    if math.isfinite(space.high):
+        m = float(np.mean(y))
+        share = 4.0 * m * (1.0 - m)
+    elif space.low == 0 and support.low_included:
+        share = float(np.mean(y > 0))
+    return min(1.0, max(share, 1e-3))
 
 
 def _preconditioner(source: Memory, problem: Problem, start: Array) -> Any:
@@ -516,7 +531,7 @@ def _assemble(
     expansion = None
     if gauge_free:
         classes = beta.shape[1] + 1
-        expansion = (np.eye(classes) - 1.0 / classes)[:, 1:]
+        expansion = sum_to_zero(classes)
         beta = beta @ expansion.T
     coef = np.full((len(names), *beta.shape[1:]), np.nan)
     coef[list(kept)] = beta

@@ -173,9 +173,12 @@ class Fit:
         def compute() -> Array:
             e = self._estimate()
             q = 1 if e.gamma.ndim == 1 else e.gamma.shape[1]
-            kept = _covariance.unscaled_covariance(e.sums, e.scaling, len(e.kept), q)
-            if e.expansion is not None:
-                wide = np.kron(e.expansion, np.eye(len(e.kept)))
+            sums, expansion = e.sums, e.expansion
+            if q == len(self.response_levels or ()) and self.is_multinomial:  # one predictor too many: fix the gauge
+                sums, expansion, q = _covariance.without_first_class(sums, len(e.kept)), _covariance.sum_to_zero(q), q - 1
+            kept = _covariance.unscaled_covariance(sums, e.scaling, len(e.kept), q)
+            if expansion is not None:
+                wide = np.kron(expansion, np.eye(len(e.kept)))
                 kept = wide @ kept @ wide.T
             return self._spread(kept)
 

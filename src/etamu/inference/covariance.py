@@ -9,7 +9,7 @@ import numpy as np
 from etamu.solvers.linalg import Factorised, factorise
 from etamu.sums import Sums
 
-__all__ = ["Scaling", "error_bound", "unscaled_covariance"]
+__all__ = ["Scaling", "error_bound", "sum_to_zero", "unscaled_covariance", "without_first_class"]
 
 Array = np.ndarray
 
@@ -59,6 +59,17 @@ def _factor(sums: Sums) -> Factorised | None:
             triangle = np.linalg.qr(np.sqrt(values)[:, None] * vectors.T, mode="r")
             return Factorised(np.ones(len(values)), triangle, float(values[0] / values[-1]))
     return found
+
+
+def sum_to_zero(classes: int) -> Array:
+    """From predictors relative to the first class to those that sum to zero over the classes, shape (K, K - 1)."""
+    return (np.eye(classes) - 1.0 / classes)[:, 1:]
+
+
+def without_first_class(sums: Sums, width: int) -> Sums:
+    """The information of a softmax with a predictor for every class, the first class's held fixed."""
+    assert sums.information is not None
+    return Sums(sums.n, sums.sum_weight, sums.deviance, sums.pearson, None, np.ascontiguousarray(sums.information[width:, width:]))
 
 
 def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int) -> Array:

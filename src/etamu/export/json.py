@@ -1,0 +1,199 @@
+"""A fitted model as JSON: what predicts and what reports, without the data.  Text is read as data, never as code."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from etamu.design.encode import DesignSpec
+from etamu.errors import EtamuError, ModelFileError, SpecificationError
+from etamu.families import ALIASES, FAMILIES, Family, Multinomial, NegativeBinomial, Quasi, Tweedie
+from etamu.links import LINKS, Link, power, resolve_link
+from etamu.model import Fit
+from etamu.solvers.base import Status, Step, Trace
+
+__all__ = ["FORMAT", "load", "save"]
+
+FORMAT = 1
+
+
+def _family_to_dict(family: Family) -> dict[str, Any]:
+    if FAMILIES.get(family.name) is not type(family):
+        raise SpecificationError(f"family {family.name!r} is defined in your own code, which a model file does not carry; keep coef and vcov() instead.")
+    out: dict[str, Any] = {"name": family.name}
+    if isinstance(family, Tweedie):
+        out["power"] = family.power
+    elif isinstance(family, NegativeBinomial):
+        out["theta"] = family.theta
+    elif isinstance(family, Multinomial):
+        out["reference"] = family.reference
+    elif isinstance(family, Quasi):
+        if not isinstance(family.variance_function, str):
+            raise SpecificationError("a quasi family with your own variance function cannot be written to a file; name the variance instead.")
+        out["variance"] = family.variance_function
+    return out
+
+
+def _link_to_dict(link: Link, family: Family) -> dict[str, Any]:
+    if LINKS.get(link.name) is link:
+        return {"name": link.name}
+    if link.parameter is not None and power(link.parameter) == link:
+        return {"name": "power", "parameter": link.parameter}
+    if link.name == "nb" and isinstance(family, NegativeBinomial):
+        return {"name": "nb"}
+    raise SpecificationError(f"link {link.name!r} is defined in your own code, which a model file does not carry; keep coef and vcov() instead.")
+
+
+def _plain(x: Any) -> Any:
+    """Numbers as JSON knows them; nan and inf as text, so that the file is valid JSON everywhere."""
+    if isinstance(x, np.ndarray):
+        return [_plain(v) for v in x.tolist()]
+    if isinstance(x, (list, tuple)):
+        return [_plain(v) for v in x]
+    if isinstance(x, np.generic):
+        return _plain(x.item())
+    if isinstance(x, float) and not math.isfinite(x):
+        return {"number": repr(x)}
+    if x is None or isinstance(x, (str, int, float, bool)):
+        return x
+    raise SpecificationError(f"a level of type {type(x).__name__} cannot be written to a model file; use text or numbers.")
+
+
+def _number(x: Any) -> Any:
+    if isinstance(x, dict):
+        if set(x) != {"number"} or x["number"] not in ("nan", "inf", "-inf"):
+            raise ModelFileError("the file holds a malformed number.")
+        return float(x["number"])
+    return [_number(v) for v in x] if isinstance(x, list) else x
+
+
+def _array(x: Any) -> np.ndarray[Any, Any]:
+    return np.array(_number(x), dtype=float)
+
+
+def _statistics(fit: Fit) -> dict[str, Any]:
+    """Numbers that need the data, worked out before it is left behind."""
+    found: dict[str, Any] = {"pearson": fit.pearson, "unscaled": fit._unscaled, "error_bound": fit.error_bound}
+    for name in ("null_deviance", "loglik"):
+        try:
+            found[name] = getattr(fit, name)
+        except EtamuError:
+            continue
+    return {k: _plain(v) for k, v in found.items()}
+
+
+def save(fit: Fit, path: Any) -> None:
+    """Write the model; the file appears whole or not at all."""
+    trace = fit.trace
+    content = {
+        "etamu": FORMAT,
+        "family": _family_to_dict(fit.family),
+        "link": _link_to_dict(fit.link, fit.family),
+        "names": list(fit.names),
+        "coef": _plain(fit.coef),
+        "status": fit.status.name,
+        "deviance": _plain(fit.deviance),
+        "nobs": _plain(fit.nobs),
+        "rank": fit.rank,
+        "intercept": fit.intercept,
+        "aliased": list(fit.aliased),
+        "diverging": list(fit.diverging),
+        "design": None if fit.spec is None else {**fit.spec.to_dict(), "factors": [{**f, "levels": _plain(f["levels"])} for f in fit.spec.to_dict()["factors"]]},  # type: ignore[attr-defined]
+        "offset_given": fit.offset_given,
+        "exposure": fit.exposure,
+        "response_levels": None if fit.response_levels is None else _plain(fit.response_levels),
+        "class_names": None if fit.class_names is None else list(fit.class_names),
+        "known": _statistics(fit),
+        "trace": {
+            "solver": trace.solver,
+            "reason": trace.reason,
+            "total_rows": trace.total_rows,
+            "notes": list(trace.notes),
+            "steps": [[s.rows, s.order, s.arithmetic, _plain(s.deviance), _plain(s.decrement), s.note] for s in trace.steps[-200:]],
+        },
+    }
+    text = json.dumps(content, indent=1, allow_nan=False)
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Any) -> Fit:
+    """Read a model written by :func:`save`.
+
+    Raises
+    ------
+    ModelFileError : not a model file, a damaged one, or one of a newer format.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelFileError(f"{str(path)!r} is not an etamu model: {error}.") from None
+    if not isinstance(content, dict) or "etamu" not in content:
+        raise ModelFileError(f"{str(path)!r} is not an etamu model; write one with fit.save(path).")
+    if content["etamu"] != FORMAT:
+        raise ModelFileError(f"{str(path)!r} has model format {content['etamu']!r}, but this etamu reads {FORMAT}; update etamu or refit.")
+    try:
+        return _from_dict(content)
+    except ModelFileError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ModelFileError(f"{str(path)!r} is damaged: {type(error).__name__} {error}.") from None
+
+
+def _read_family(data: dict[str, Any]) -> Family:
+    name = ALIASES.get(data["name"], data["name"])
+    arguments = {k: v for k, v in data.items() if k != "name"}
+    return FAMILIES[name](**arguments)
+
+
+def _read_link(data: dict[str, Any], family: Family) -> Link:
+    if data["name"] == "power":
+        return power(float(data["parameter"]))
+    if data["name"] == "nb" and isinstance(family, NegativeBinomial):
+        return family.canonical_link()
+    return resolve_link(data["name"])
+
+
+def _from_dict(data: dict[str, Any]) -> Fit:
+    family = _read_family(data["family"])
+    known = {k: (_array(v) if isinstance(v, list) else _number(v)) for k, v in data["known"].items()}
+    coef = _array(data["coef"])
+    names = tuple(map(str, data["names"]))
+    if coef.shape[0] != len(names):
+        raise ModelFileError(f"the file has {len(names)} names for {coef.shape[0]} coefficients.")
+    trace = data["trace"]
+    steps = tuple(Step(float(r), int(o), str(a), float(_number(d)), None if c is None else float(_number(c)), str(n)) for r, o, a, d, c, n in trace["steps"])
+    levels = data["response_levels"]
+    return Fit(
+        names=names,
+        coef=coef,
+        family=family,
+        link=_read_link(data["link"], family),
+        status=Status[data["status"]],
+        trace=Trace(str(trace["solver"]), str(trace["reason"]), steps, float(trace["total_rows"]), tuple(trace["notes"])),
+        deviance=float(_number(data["deviance"])),
+        nobs=_number(data["nobs"]),
+        rank=int(data["rank"]),
+        intercept=bool(data["intercept"]),
+        aliased=tuple(data["aliased"]),
+        diverging=tuple(data["diverging"]),
+        spec=None if data["design"] is None else DesignSpec.from_dict(data["design"]),
+        offset_given=bool(data["offset_given"]),
+        exposure=data["exposure"],
+        response_levels=None if levels is None else tuple(_number(levels)),
+        class_names=None if data["class_names"] is None else tuple(data["class_names"]),
+        known=known,
+    )

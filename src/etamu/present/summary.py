@@ -1,0 +1,168 @@
+"""The regression table as text and as HTML: everything it shows is asked of the Fit, nothing is computed here."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from etamu.errors import UndefinedStatisticError
+from etamu.solvers.base import Status
+
+if TYPE_CHECKING:
+    from etamu.model import Fit
+
+__all__ = ["Summary", "format_number", "format_p", "summarise"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A title, facts about the fit, a table of coefficients, and what the reader must know."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return _text(self)
+
+    def __repr__(self) -> str:
+        return _text(self)
+
+    def _repr_html_(self) -> str:
+        return _html(self)
+
+
+def format_number(x: float, digits: int = 5) -> str:
+    """Significant digits, without an exponent where a reader needs none."""
+    if not math.isfinite(x):
+        return "NA" if math.isnan(x) else "inf" if x > 0 else "-inf"
+    if x == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(x)))
+    if -5 < magnitude < 9:
+        return f"{x:.{max(0, digits - 1 - magnitude)}f}"
+    return f"{x:.{digits - 1}e}"
+
+
+def format_p(p: float) -> str:
+    """A p-value; the smallest as a bound, never as a bare zero."""
+    if math.isnan(p):
+        return "NA"
+    if p < 1e-300:
+        return "<1e-300"
+    return f"{p:.2e}" if p < 1e-4 else f"{p:.4f}"
+
+
+def summarise(fit: Fit, level: float = 0.95) -> Summary:
+    """The Summary of a fit."""
+    table = fit.coef_table(level)
+    percent = f"{100 * level:g}%"
+    header = ("", "estimate", "std. error", table.statistic_name, "p-value", f"lower {percent}", f"upper {percent}")
+    rows = []
+    for j, name in enumerate(table.names):
+        if math.isnan(table.estimate[j]):
+            rows.append((name, "aliased", "", "", "", "", ""))
+            continue
+        cells = (table.estimate[j], table.stderror[j])
+        limits = (table.lower[j], table.upper[j])
+        rows.append(
+            (name, *map(format_number, cells), f"{table.statistic[j]:.3f}" if np.isfinite(table.statistic[j]) else "NA", format_p(table.p_value[j]), *map(format_number, limits))
+        )
+    title = f"Generalized linear model: {fit.family!r}, {fit.link.name} link"
+    if fit.spec is not None:
+        title += f"\n{fit.spec.formula.text}"
+    return Summary(title, tuple(_facts(fit)), header, tuple(rows), tuple(_notes(fit)))
+
+
+def _facts(fit: Fit) -> list[tuple[str, str]]:
+    dispersion = format_number(fit.dispersion) + (" (fixed)" if fit.family.dispersion_known else "")
+    facts = [
+        ("observations", f"{fit.nobs:,}"),
+        ("residual df", f"{fit.df_residual:,}"),
+        ("deviance", format_number(fit.deviance, 7)),
+        ("null deviance", _or_dash(lambda: format_number(fit.null_deviance, 7))),
+        ("dispersion", dispersion),
+        ("log-likelihood", _or_dash(lambda: format_number(fit.loglik, 7))),
+        ("AIC", _or_dash(lambda: format_number(fit.aic, 7))),
+        ("BIC", _or_dash(lambda: format_number(fit.bic, 7))),
+    ]
+    return facts
+
+
+def _or_dash(compute: Any) -> str:
+    try:
+        return str(compute())
+    except UndefinedStatisticError:
+        return "-"
+
+
+def _notes(fit: Fit) -> list[str]:
+    notes = []
+    if fit.status is not Status.CONVERGED:
+        notes.append(f"{fit.status.name.lower().replace('_', ' ')}: {fit.status.value}")
+    if fit.diverging:
+        notes.append("diverging: " + _listed(fit.diverging))
+    if fit.aliased:
+        notes.append("aliased (linear combinations of the columns before them): " + _listed(fit.aliased))
+    if fit.class_names is not None and fit.response_levels is not None and len(fit.class_names) < len(fit.response_levels):
+        reference = next(str(v) for v in fit.response_levels if str(v) not in fit.class_names)
+        notes.append(f"coefficients are log odds against class {reference}")
+    elif fit.response_levels is not None and fit.class_names is None:
+        notes.append(f"modelled is the probability of {fit.response_levels[1]!r}")
+    if not fit.family.dispersion_known and fit.df_residual <= 0:
+        notes.append("no residual degrees of freedom: dispersion and standard errors do not exist")
+    return notes
+
+
+def _listed(names: tuple[str, ...], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _text(s: Summary) -> str:
+    columns = list(zip(s.header, *s.rows, strict=True)) if s.rows else [(h,) for h in s.header]
+    widths = [max(map(len, column)) for column in columns]
+    total = sum(widths) + 2 * (len(widths) - 1)
+    lines = [s.title, "=" * total, *_paired(s.facts, total), "-" * total]
+    for row in (s.header, *s.rows):
+        first, rest = row[0].ljust(widths[0]), [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([first, *rest]).rstrip())
+    lines.append("-" * total)
+    return "\n".join([*lines, *s.notes])
+
+
+def _paired(facts: tuple[tuple[str, str], ...], total: int) -> list[str]:
+    """Two facts to a line."""
+    half = (len(facts) + 1) // 2
+    left, right = facts[:half], facts[half:]
+    a = [max(len(f[k]) for f in left) for k in (0, 1)]
+    b = [max((len(f[k]) for f in right), default=0) for k in (0, 1)]
+    gap = " " * max(3, total - sum(a) - sum(b) - 4)
+    out = []
+    for k, (name, value) in enumerate(left):
+        line = f"{name:<{a[0]}}  {value:>{a[1]}}"
+        if k < len(right):
+            line += f"{gap}{right[k][0]:<{b[0]}}  {right[k][1]:>{b[1]}}"
+        out.append(line)
+    return out
+
+
+def _html(s: Summary) -> str:
+    def cells(tag: str, row: tuple[str, ...]) -> str:
+        align = ("left", *["right"] * (len(row) - 1))
+        return "".join(f'<{tag} style="text-align:{a}">{html.escape(c)}</{tag}>' for c, a in zip(row, align, strict=True))
+
+    title, _, formula = s.title.partition("\n")
+    facts = " &middot; ".join(f"{html.escape(k)} <b>{html.escape(v)}</b>" for k, v in s.facts)
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in s.rows)
+    notes = "".join(f"<p>{html.escape(n)}</p>" for n in s.notes)
+    code = f"<div><code>{html.escape(formula)}</code></div>" if formula else ""
+    return (
+        f'<div class="etamu-summary"><div><b>{html.escape(title)}</b></div>{code}<div>{facts}</div>'
+        f"<table><thead><tr>{cells('th', s.header)}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+    )
