@@ -19,6 +19,10 @@ __all__ = ["NegativeBinomial"]
 class NegativeBinomial(Family):
     """Overdispersed counts: V(mu) = mu + mu^2/theta (MASS's parametrisation; theta -> infinity is Poisson).
 
+    The dispersion is 1: theta already says how much counts vary beyond Poisson.  R's ``summary`` of a ``glm`` with MASS's
+    ``negative.binomial(theta)`` scales standard errors by sqrt(pearson / df) on top of that, because ``summary.glm`` knows
+    only the Poisson and binomial families by name; MASS's own ``summary`` of ``glm.nb`` does not, and neither does this.
+
     >>> import numpy as np
     >>> import etamu as em
     >>> em.families.NegativeBinomial(theta=2.0).variance(np.array([4.0]))

@@ -143,7 +143,7 @@ class _Iteration:
         ratio = decrement / self.previous if 0 < self.previous < math.inf else None
         self.kappa = self.kappa or guess
         if self.problem.quadratic and self.fresh:
-            self.kappa, self.rho = 1e-300, 1e-12
+            self.kappa, self.rho = 1e-300, 1e-11  # one exact step leaves what its arithmetic does
         elif self.fresh:
             if ratio is not None and self.was_fresh and decrement > 1e-10 * sigma:
                 self.kappa = max(min(self.kappa, guess), 3 * ratio / self.previous)
@@ -224,11 +224,12 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     size = float(np.max(np.abs(step))) if step.size else 0.0
     if _separates(it, sums, size, squared, sigma):
         return it.solution(it.beta, sums, Status.SEPARATED, decrement, math.inf, np.abs(step) > 0.1 * size)
+    known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = decrement <= 4 * floor or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance
     current = at_rounding or it.problem.quadratic or decrement <= _CURRENT * math.sqrt(sums.n) * sigma
-    if complete and current and not it.drifting and (at_rounding or after <= it.control.tol * sigma):
+    if complete and current and not it.drifting and (at_rounding or (known_end and after <= it.control.tol * sigma)):
         stay = at_rounding and it.previous < decrement
-        return it.solution(it.beta if stay else it.beta + shaped(step, it.beta), _at_end(sums, squared), Status.CONVERGED, decrement, after)
+        return it.solution(it.beta if stay else it.beta + shaped(step, it.beta), _at_end(it, sums, squared), Status.CONVERGED, decrement, after)
     it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh
     it.beta = it.beta + shaped(step, it.beta)
     return it.may_end(after, sigma, sums.n, floor)
@@ -241,11 +242,12 @@ def _separates(it: _Iteration, sums: Sums, size: float, squared: float, sigma: f
     return it.drifting >= _PATIENCE or (perfect and not it.problem.quadratic)
 
 
-def _at_end(sums: Sums, squared: float) -> Sums:
-    """The sums after the last step, whose fall in deviance is the squared decrement."""
-    if squared > 1e-6 * sums.deviance:
+def _at_end(it: _Iteration, sums: Sums, squared: float) -> Sums:
+    """The sums after the last step, whose fall in deviance is the squared decrement (exactly, for a quadratic)."""
+    if squared > 0.5 * sums.deviance:  # at rounding level of a perfect fit there is no fall to speak of
         return sums
-    return Sums(sums.n, sums.sum_weight, sums.deviance - squared, sums.pearson, sums.score, sums.information, sums.form)
+    pearson = sums.pearson - squared if it.problem.quadratic else sums.pearson
+    return Sums(sums.n, sums.sum_weight, sums.deviance - squared, pearson, sums.score, sums.information, sums.form)
 
 
 def _finite(sums: Sums) -> bool:
