@@ -49,7 +49,7 @@ def _refuse_missing(name: str, values: Array) -> None:
 
 
 def read_response(y: Any, family: Family, rows: int) -> Response:
-    """y for the family: numbers inside its support, or labels as 0/1 or class codes."""
+    """Y for the family: numbers inside its support, or labels as 0/1 or class codes."""
     if isinstance(family, Multinomial):
         response = _class_response(y)
     elif family.support.high == 1 and _is_labelled(y):
@@ -130,7 +130,7 @@ def check_support(response: Response, family: Family) -> None:
         row = int(np.argmax(bad))
         hint = " Pass proportions, with the numbers of trials as `weights`." if family.support.high == 1 else ""
         raise ResponseError(
-            f"`y` is {y[row]!r} in row {row} ({int(bad.sum())} such rows), outside the support {family.support} of family {family.name!r}.{hint}"
+            f"`y` is {y[row].item()!r} in row {row} ({int(bad.sum())} such rows), outside the support {family.support} of family {family.name!r}.{hint}"
         )
 
 
@@ -156,17 +156,17 @@ def read_weights(name: str, values: Any, rows: int) -> Array:
     low, high = _ends(w)
     if not np.isfinite(low + high):
         bad = ~np.isfinite(w)
-        raise WeightError(f"`{name}` is {w[np.argmax(bad)]} in row {int(np.argmax(bad))} ({int(bad.sum())} such rows); weights must be finite.")
+        raise WeightError(f"`{name}` is {w[np.argmax(bad)].item()!r} in row {int(np.argmax(bad))} ({int(bad.sum())} such rows); weights must be finite.")
     if low < 0:
         row = int(np.argmax(w < 0))
-        raise WeightError(f"`{name}` is {w[row]!r} in row {row} ({int((w < 0).sum())} negative in all); weights must be 0 or more.")
+        raise WeightError(f"`{name}` is {w[row].item()!r} in row {row} ({int((w < 0).sum())} negative in all); weights must be 0 or more.")
     if high == 0:
         raise WeightError(f"`{name}` are all zero; at least one row must count.")
     return w
 
 
 def combine_offset(offset: Any, exposure: Any, link: Link, rows: int) -> Array | None:
-    """offset + log(exposure), each one value per row."""
+    """Offset + log(exposure), each one value per row."""
     total: Array | None = None
     if offset is not None:
         total = as_vector(np.full(rows, float(offset)) if isinstance(offset, (int, float)) else offset, "offset")
@@ -182,7 +182,7 @@ def combine_offset(offset: Any, exposure: Any, link: Link, rows: int) -> Array |
         if not (low > 0 and np.isfinite(high)):
             bad = ~((e > 0) & np.isfinite(e))
             row = int(np.argmax(bad))
-            raise DataError(f"`exposure` is {e[row]!r} in row {row} ({int(bad.sum())} such rows); exposure must be positive and finite.")
+            raise DataError(f"`exposure` is {e[row].item()!r} in row {row} ({int(bad.sum())} such rows); exposure must be positive and finite.")
         total = np.log(e) if total is None else total + np.log(e)
     return total
 

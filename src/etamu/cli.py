@@ -173,4 +173,3 @@ def demo() -> None:
         f"-> Damage in 1975-79 ran {100 * (math.exp(later) - 1):.0f} % above 1960-74; counts vary {rates.dispersion:.2f} times as "
         "much as Poisson, so the standard errors are widened accordingly."
     )
-

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 __all__ = ["core"]
 
-core: Any
-try:
-    from etamu import _native as core
-except ImportError:  # built without a compiler: NumPy does the work
-    core = None
+
+def _load() -> Any:
+    try:
+        return import_module("etamu._native")
+    except ImportError:  # built without a compiler: NumPy does the work
+        return None
+
+
+core: Any = _load()

@@ -270,12 +270,12 @@ def _normal_pdf(eta: Array) -> Array:
 
 
 def _log_normal_cdf(eta: Array) -> Array:
-    """log Phi(eta); the lower tail as log(erfcx(z)/2) - z^2, which never underflows."""
+    """Log Phi(eta); the lower tail as log(erfcx(z)/2) - z^2, which never underflows."""
     from scipy.special import erfcx, ndtr
 
     lower = np.minimum(eta, 0.0)
     tail = np.log(0.5 * erfcx(-lower / math.sqrt(2))) - 0.5 * lower * lower
-    return np.where(eta < 0, tail, np.log1p(-ndtr(-np.abs(eta))))
+    return np.asarray(np.where(eta < 0, tail, np.log1p(-ndtr(-np.abs(eta)))))
 
 
 def _log_normal_cdf_complement(eta: Array) -> Array:
@@ -288,7 +288,7 @@ def _normal_hazard(eta: Array) -> Array:
 
     lower = np.minimum(eta, 0.0)
     tail = math.sqrt(2 / math.pi) / erfcx(-lower / math.sqrt(2))
-    return np.where(eta < 0, tail, _normal_pdf(eta) / ndtr(np.abs(eta)))
+    return np.asarray(np.where(eta < 0, tail, _normal_pdf(eta) / ndtr(np.abs(eta))))
 
 
 def _normal_hazard_complement(eta: Array) -> Array:
@@ -456,10 +456,7 @@ INVERSE_SQUARED = _power_link("inverse_squared", -2.0)
 SQRT = _power_link("sqrt", 0.5)
 SOFTMAX = Link("softmax", _not_elementwise, _not_elementwise, _not_elementwise)
 
-LINKS: dict[str, Link] = {
-    link.name: link
-    for link in (IDENTITY, LOG, LOGIT, PROBIT, CLOGLOG, LOGLOG, CAUCHIT, INVERSE, INVERSE_SQUARED, SQRT, SOFTMAX)
-}
+LINKS: dict[str, Link] = {link.name: link for link in (IDENTITY, LOG, LOGIT, PROBIT, CLOGLOG, LOGLOG, CAUCHIT, INVERSE, INVERSE_SQUARED, SQRT, SOFTMAX)}
 
 
 def resolve_link(link: str | Link) -> Link:

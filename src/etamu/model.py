@@ -118,7 +118,7 @@ class Fit:
     @cached_property
     def pearson(self) -> float:
         """Pearson's chi-squared, sum of w (y - mu)^2 / V(mu)."""
-        return self._number("pearson", lambda: self._estimate().sums.pearson)
+        return float(self._number("pearson", lambda: self._estimate().sums.pearson))
 
     @property
     def dispersion(self) -> float:
@@ -130,7 +130,7 @@ class Fit:
     @cached_property
     def null_deviance(self) -> float:
         """Deviance with the intercept only (no column without one), the offset kept."""
-        return self._number("null_deviance", lambda: _likelihood.null_deviance(self._problem(), self.intercept, self.control))
+        return float(self._number("null_deviance", lambda: _likelihood.null_deviance(self._problem(), self.intercept, self.control)))
 
     @cached_property
     def loglik(self) -> float:
@@ -139,7 +139,7 @@ class Fit:
             raise UndefinedStatisticError(
                 f"family {self.family.name!r} is a quasi-likelihood and has no log-likelihood, AIC or BIC; compare deviances instead."
             )
-        return self._number("loglik", self._loglik)
+        return float(self._number("loglik", self._loglik))
 
     def _loglik(self) -> float:
         e, problem = self._estimate(), self._problem()
@@ -200,7 +200,7 @@ class Fit:
         """Standard errors, shaped as ``coef``."""
         with np.errstate(invalid="ignore"):
             flat = np.sqrt(np.diagonal(self.vcov()))
-        return flat if self.coef.ndim == 1 else flat.reshape(self.coef.shape[1], -1).T
+        return np.asarray(flat if self.coef.ndim == 1 else flat.reshape(self.coef.shape[1], -1).T)
 
     @property
     def _df(self) -> float | None:
@@ -219,9 +219,7 @@ class Fit:
             statistic = estimate / stderror
         limits = self.confint(level)
         p = _wald.p_values(statistic, self._df)
-        return _wald.CoefTable(
-            self.labels, estimate, stderror, statistic, p, limits[:, 0], limits[:, 1], "z" if self._df is None else "t", level
-        )
+        return _wald.CoefTable(self.labels, estimate, stderror, statistic, p, limits[:, 0], limits[:, 1], "z" if self._df is None else "t", level)
 
     @staticmethod
     def _flat(x: Array) -> Array:

@@ -62,7 +62,7 @@ def row_terms(family: Family, link: Link, y: Array, eta: Array, w: Array, inform
 
 
 def _has_density(family: Family, mean: Mean) -> np.ndarray:
-    """mu inside the mean space; a mean that merely rounds to its edge in a tail-stable link still counts."""
+    """Mu inside the mean space; a mean that merely rounds to its edge in a tail-stable link still counts."""
     space, mu = family.mean_space, mean.mu
     low, high = mean.link.domain
     in_domain = (mean.eta > low) & (mean.eta < high)

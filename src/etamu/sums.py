@@ -64,7 +64,7 @@ def _merge(a: Array | None, b: Array | None, form: str) -> Array | None:
     """Grams add; R factors merge by the QR of one on top of the other."""
     if a is None or b is None:
         return None
-    return a + b if form == "gram" else np.linalg.qr(np.vstack([a, b]), mode="r")
+    return a + b if form == "gram" else np.asarray(np.linalg.qr(np.vstack([a, b]), mode="r"))
 
 
 Objective = Callable[[Request], Sums]

@@ -90,10 +90,8 @@ def _simulate(
     return Simulated(design, draw(rng, design @ coefficients), coefficients)
 
 
-def make_linear(
-    X: int | Array = 1000, theta: Any = None, *, n_features: int = 3, sigma: float = 1.0, seed: int = 0, y_seed: int | None = None
-) -> Simulated:
-    """y = X theta + sigma * normal noise; X is a number of rows, or a design to use.
+def make_linear(X: int | Array = 1000, theta: Any = None, *, n_features: int = 3, sigma: float = 1.0, seed: int = 0, y_seed: int | None = None) -> Simulated:
+    """Y = X theta + sigma * normal noise; X is a number of rows, or a design to use.
 
     >>> import etamu as em
     >>> X, y, theta = em.datasets.make_linear(100, [1.0, 2.0])
@@ -104,7 +102,7 @@ def make_linear(
 
 
 def make_logistic(X: int | Array = 1000, theta: Any = None, *, n_features: int = 3, seed: int = 0, y_seed: int | None = None) -> Simulated:
-    """y ~ Bernoulli(1 / (1 + exp(-X theta))).
+    """Y ~ Bernoulli(1 / (1 + exp(-X theta))).
 
     >>> import etamu as em
     >>> sorted(set(em.datasets.make_logistic(50).y.tolist()))
@@ -114,7 +112,7 @@ def make_logistic(X: int | Array = 1000, theta: Any = None, *, n_features: int =
 
 
 def make_softmax(X: int | Array = 1000, theta: Any = None, *, n_features: int = 3, classes: int = 3, seed: int = 0, y_seed: int | None = None) -> Simulated:
-    """y is a class label drawn with probabilities softmax(X theta), theta of shape (features, classes); see :func:`one_hot`.
+    """Y is a class label drawn with probabilities softmax(X theta), theta of shape (features, classes); see :func:`one_hot`.
 
     >>> import etamu as em
     >>> em.datasets.make_softmax(5).theta.shape
@@ -134,7 +132,7 @@ def make_softmax(X: int | Array = 1000, theta: Any = None, *, n_features: int = 
 
 
 def make_poisson(X: int | Array = 1000, theta: Any = None, *, n_features: int = 3, seed: int = 0, y_seed: int | None = None) -> Simulated:
-    """y ~ Poisson(exp(X theta)).
+    """Y ~ Poisson(exp(X theta)).
 
     >>> import etamu as em
     >>> em.datasets.make_poisson(4).y.shape
@@ -143,18 +141,18 @@ def make_poisson(X: int | Array = 1000, theta: Any = None, *, n_features: int = 
     return _simulate(X, theta, n_features, seed, y_seed, lambda rng, eta: rng.poisson(np.exp(eta)))
 
 
-def _family(name: str, X: Any, theta: Any, features: int, seed: int, y_seed: int | None, phi: float, **arguments: float) -> Simulated:
+def _family(name: str, X: Any, theta: Any, features: int, seed: int, y_seed: int | None, phi: float, arguments: dict[str, float] | None = None) -> Simulated:
     """Means exp(X theta), drawn by the family's own sampler."""
     from etamu import families
 
-    family = families.FAMILIES[name](**arguments)
+    family = families.FAMILIES[name](**(arguments or {}))
     return _simulate(X, theta, features, seed, y_seed, lambda rng, eta: family.sample(np.exp(eta), phi, np.ones_like(eta), rng))
 
 
 def make_gamma(
     X: int | Array = 1000, theta: Any = None, *, n_features: int = 3, dispersion: float = 0.5, seed: int = 0, y_seed: int | None = None
 ) -> Simulated:
-    """y ~ gamma with mean exp(X theta) and variance dispersion * mean^2.
+    """Y ~ gamma with mean exp(X theta) and variance dispersion * mean^2.
 
     >>> import etamu as em
     >>> bool((em.datasets.make_gamma(9).y > 0).all())
@@ -166,7 +164,7 @@ def make_gamma(
 def make_inverse_gaussian(
     X: int | Array = 1000, theta: Any = None, *, n_features: int = 3, dispersion: float = 0.5, seed: int = 0, y_seed: int | None = None
 ) -> Simulated:
-    """y ~ inverse Gaussian with mean exp(X theta) and variance dispersion * mean^3.
+    """Y ~ inverse Gaussian with mean exp(X theta) and variance dispersion * mean^3.
 
     >>> import etamu as em
     >>> bool((em.datasets.make_inverse_gaussian(9).y > 0).all())
@@ -185,22 +183,22 @@ def make_tweedie(
     seed: int = 0,
     y_seed: int | None = None,
 ) -> Simulated:
-    """y ~ Tweedie(power), exact zeros among positive amounts, with mean exp(X theta).
+    """Y ~ Tweedie(power), exact zeros among positive amounts, with mean exp(X theta).
 
     >>> import etamu as em
     >>> bool((em.datasets.make_tweedie(200).y == 0).any())
     True
     """
-    return _family("tweedie", X, theta, n_features, seed, y_seed, dispersion, power=power)
+    return _family("tweedie", X, theta, n_features, seed, y_seed, dispersion, {"power": power})
 
 
 def make_negative_binomial(
     X: int | Array = 1000, theta: Any = None, *, n_features: int = 3, shape: float = 2.0, seed: int = 0, y_seed: int | None = None
 ) -> Simulated:
-    """y ~ negative binomial with mean exp(X theta) and variance mean + mean^2 / shape.
+    """Y ~ negative binomial with mean exp(X theta) and variance mean + mean^2 / shape.
 
     >>> import etamu as em
     >>> em.datasets.make_negative_binomial(4).y.shape
     (4,)
     """
-    return _family("negative_binomial", X, theta, n_features, seed, y_seed, 1.0, theta=shape)
+    return _family("negative_binomial", X, theta, n_features, seed, y_seed, 1.0, {"theta": shape})

@@ -38,9 +38,7 @@ class DesignSpec:
     def to_dict(self) -> dict[str, object]:
         return {
             "formula": self.formula.text,
-            "factors": [
-                {"term": k, "column": f.column, "levels": list(f.levels), "dropped": f.dropped} for k, f in self.factors
-            ],
+            "factors": [{"term": k, "column": f.column, "levels": list(f.levels), "dropped": f.dropped} for k, f in self.factors],
         }
 
     @staticmethod
@@ -96,7 +94,9 @@ def _factor_columns(factor: Factor, table: Table) -> list[Column]:
     low = int(codes.min()) if len(codes) else 0
     if low == -1 or (low < 0 and (codes == -1).any()):
         rows = np.flatnonzero(codes == -1)
-        raise MissingValueError(f"`{factor.column}` has {len(rows)} missing values, the first in row {rows[0]}; drop or fill those rows, or pass missing='drop'.")
+        raise MissingValueError(
+            f"`{factor.column}` has {len(rows)} missing values, the first in row {rows[0]}; drop or fill those rows, or pass missing='drop'."
+        )
     if low == -2:
         row = int(np.flatnonzero(codes == -2)[0])
         value = table.columns[factor.column][row]

@@ -168,7 +168,7 @@ def evaluate(node: Node, table: Table) -> Array:
         case Binary(operator, left, right) if operator in _OPERATORS:
             a = left.value if isinstance(left, Number) else evaluate(left, table).astype(float)
             b = right.value if isinstance(right, Number) else evaluate(right, table).astype(float)
-            return np.broadcast_to(np.asarray(_OPERATORS[operator](a, b), dtype=float), (table.rows,))  # type: ignore[arg-type]
+            return np.broadcast_to(np.asarray(_OPERATORS[operator](a, b), dtype=float), (table.rows,))  # type: ignore[arg-type, type-var]
         case Call(function, (argument,), ()) if function in FUNCTIONS:
             return np.asarray(FUNCTIONS[function](evaluate(argument, table)))
     variables(node)

@@ -104,7 +104,9 @@ def save(fit: Fit, path: Any) -> None:
         "intercept": fit.intercept,
         "aliased": list(fit.aliased),
         "diverging": list(fit.diverging),
-        "design": None if fit.spec is None else {**fit.spec.to_dict(), "factors": [{**f, "levels": _plain(f["levels"])} for f in fit.spec.to_dict()["factors"]]},  # type: ignore[attr-defined]
+        "design": None
+        if fit.spec is None
+        else {**fit.spec.to_dict(), "factors": [{**f, "levels": _plain(f["levels"])} for f in fit.spec.to_dict()["factors"]]},  # type: ignore[attr-defined]
         "offset_given": fit.offset_given,
         "exposure": fit.exposure,
         "response_levels": None if fit.response_levels is None else _plain(fit.response_levels),

@@ -18,7 +18,7 @@ import numpy as np
 from etamu.errors import UndefinedStatisticError
 from etamu.links import Array, Mean
 
-__all__ = ["Family", "Interval", "REAL", "POSITIVE", "NONNEGATIVE", "UNIT", "UNIT_OPEN"]
+__all__ = ["NONNEGATIVE", "POSITIVE", "REAL", "UNIT", "UNIT_OPEN", "Family", "Interval"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Family:
     >>> x = np.arange(1.0, 9.0)
     >>> fit = em.fit(x, np.array([1.0, 2, 2, 4, 5, 9, 11, 20]), family=Linear())
     >>> fit.coef.round(4)
-    array([-0.2377,  0.4013])
+    array([-0.366 ,  0.4137])
     """
 
     name: ClassVar[str] = "family"
@@ -154,7 +154,7 @@ class Family:
         return (y - mean.mu) * self.score_factor(mean)
 
     def variance_slope(self, mean: Mean) -> Array:
-        """d log V / d eta = V'(mu) mu'/V."""
+        """D log V / d eta = V'(mu) mu'/V."""
         return self.variance_derivative(mean.mu) * mean.dmu / self.variance(mean.mu)
 
     def observed_weight(self, y: Array, mean: Mean) -> Array:

@@ -14,7 +14,7 @@ __all__ = ["Binomial"]
 
 
 def _times(factor: Array, term: Array) -> Array:
-    """factor * term, and 0 where the factor is 0 even if the term is infinite."""
+    """Factor * term, and 0 where the factor is 0 even if the term is infinite."""
     return np.where(factor == 0, 0.0, factor * term)
 
 
@@ -44,10 +44,12 @@ class Binomial(Family):
     def variance_derivative(self, mu: Array) -> Array:
         return 1.0 - 2.0 * mu
 
+    @np.errstate(all="ignore")
     def unit_deviance(self, y: Array, mu: Array) -> Array:
         lost = poisson_half_deviance(y, mu, np.log(mu))
         return 2.0 * (lost + poisson_half_deviance(1.0 - y, 1.0 - mu, np.log1p(-mu)))
 
+    @np.errstate(all="ignore")
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
         from scipy.special import gammaln, xlog1py, xlogy
 

@@ -31,6 +31,7 @@ class Gamma(PowerFamily):
     def exponent(self) -> float:
         return 2.0
 
+    @np.errstate(all="ignore")
     def unit_deviance(self, y: Array, mu: Array) -> Array:
         return 2.0 * gamma_half_deviance(y, y / mu, np.log(mu))
 
@@ -40,6 +41,7 @@ class Gamma(PowerFamily):
     def pearson_at(self, y: Array, mean: Mean) -> Array:
         return (y * np.exp(-mean.log_mu) - 1.0) ** 2
 
+    @np.errstate(all="ignore")
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
         from scipy.special import gammaln
 

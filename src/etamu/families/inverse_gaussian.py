@@ -32,14 +32,16 @@ class InverseGaussian(PowerFamily):
     def exponent(self) -> float:
         return 3.0
 
+    @np.errstate(all="ignore")
     def unit_deviance(self, y: Array, mu: Array) -> Array:
         return ((y - mu) / mu) ** 2 / y
 
     def deviance_at(self, y: Array, mean: Mean) -> Array:
         return (y * np.exp(-mean.log_mu) - 1.0) ** 2 / y
 
+    @np.errstate(all="ignore")
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
-        return -0.5 * w * (self.unit_deviance(y, mu) / phi + math.log(2 * math.pi * phi) + 3 * np.log(y))
+        return np.asarray(-0.5 * w * (self.unit_deviance(y, mu) / phi + math.log(2 * math.pi * phi) + 3 * np.log(y)))
 
     def log_partition(self, theta: Array) -> Array:
         return -np.sqrt(-2.0 * theta)

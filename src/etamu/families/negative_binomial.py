@@ -56,6 +56,7 @@ class NegativeBinomial(Family):
     def variance_derivative(self, mu: Array) -> Array:
         return 1.0 + 2.0 * mu / self.theta
 
+    @np.errstate(all="ignore")
     def _half_deviance(self, y: Array, mu: Array, log_mu: Array) -> Array:
         k = self.theta
         stable = poisson_half_deviance(y, mu, log_mu) - poisson_half_deviance(y + k, mu + k, np.log(mu + k))
@@ -63,6 +64,7 @@ class NegativeBinomial(Family):
         far = y * (np.log(y) - log_mu) - (y + k) * (np.log((y + k) / k) - np.log1p(mu / k))
         return np.where(y == 0, k * np.log1p(mu / k), np.where(near, stable, far))
 
+    @np.errstate(all="ignore")
     def unit_deviance(self, y: Array, mu: Array) -> Array:
         return 2.0 * self._half_deviance(y, mu, np.log(mu))
 
@@ -85,6 +87,7 @@ class NegativeBinomial(Family):
     def variance_slope(self, mean: Mean) -> Array:
         return mean.dlog_mu * (1.0 + 1.0 / (1.0 + self.theta * np.exp(-mean.log_mu)))
 
+    @np.errstate(all="ignore")
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
         from scipy.special import gammaln, xlogy
 
@@ -102,10 +105,10 @@ class NegativeBinomial(Family):
         return np.asarray(rng.poisson(rng.gamma(self.theta, np.asarray(mu) / self.theta)), dtype=float)
 
     def starting_mean(self, y: Array, w: Array) -> Array:
-        return y + (y == 0) / 6.0
+        return np.asarray(y + (y == 0) / 6.0)
 
     def canonical_link(self) -> Link:
-        """eta = log(mu / (mu + theta)), defined on eta < 0."""
+        """Eta = log(mu / (mu + theta)), defined on eta < 0."""
         k = self.theta
         return Link(
             "nb",

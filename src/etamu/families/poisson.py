@@ -35,12 +35,14 @@ class Poisson(PowerFamily):
     def exponent(self) -> float:
         return 1.0
 
+    @np.errstate(all="ignore")
     def unit_deviance(self, y: Array, mu: Array) -> Array:
         return 2.0 * poisson_half_deviance(y, mu, np.log(mu))
 
     def deviance_at(self, y: Array, mean: Mean) -> Array:
         return 2.0 * poisson_half_deviance(y, mean.mu, mean.log_mu)
 
+    @np.errstate(all="ignore")
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
         from scipy.special import gammaln, xlogy
 

@@ -20,14 +20,16 @@ def _atanh_tail(v: Array) -> Array:
     return np.asarray(np.polynomial.polynomial.polyval(v * v, _ODD))
 
 
+@np.errstate(all="ignore")
 def poisson_half_deviance(y: Array, mu: Array, log_mu: Array) -> Array:
-    """y log(y/mu) - (y - mu), without cancellation near y = mu (Loader 2000, the `bd0` function)."""
+    """Y log(y/mu) - (y - mu), without cancellation near y = mu (Loader 2000, the `bd0` function)."""
     v = (y - mu) / (y + mu)
     near = (y - mu) * v + 2.0 * y * v**3 * _atanh_tail(v)
     far = y * (np.log(y) - log_mu) - (y - mu)
     return np.where(y == 0, mu, np.where(np.abs(v) < 0.1, near, far))
 
 
+@np.errstate(all="ignore")
 def gamma_half_deviance(y: Array, ratio: Array, log_mu: Array) -> Array:
     """(y - mu)/mu - log(y/mu) with ratio = y/mu, without cancellation near y = mu."""
     v = (ratio - 1.0) / (ratio + 1.0)
@@ -52,7 +54,7 @@ class PowerFamily(Family):
         return mean.dlog_mu * np.exp((1.0 - self.exponent()) * mean.log_mu)
 
     def score_at(self, y: Array, mean: Mean) -> Array:
-        """mu' y mu^-p - mu' mu^(1-p), each product formed as one exponential."""
+        """Mu' y mu^-p - mu' mu^(1-p), each product formed as one exponential."""
         p = self.exponent()
         return mean.dlog_mu * (y * np.exp((1.0 - p) * mean.log_mu) - np.exp((2.0 - p) * mean.log_mu))
 

@@ -124,7 +124,7 @@ class Quasi(_Borrowed):
 
     variance_function: str | Callable[[Array], Array] = "constant"
     space: str = "positive"
-    base: Family = field(init=False, compare=False)  # type: ignore[assignment]
+    base: Family = field(init=False, compare=False)
 
     name = "quasi"
 

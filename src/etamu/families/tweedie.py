@@ -77,6 +77,7 @@ class Tweedie(PowerFamily):
     def exponent(self) -> float:
         return self.power
 
+    @np.errstate(all="ignore")
     def _half_deviance(self, y: Array, mu: Array, log_mu: Array) -> Array:
         p = self.power
         if p == 2.0:
@@ -91,12 +92,14 @@ class Tweedie(PowerFamily):
         direct = np.exp(a * np.log(y)) / (q * a) - y * np.exp(q * log_mu) / q + scale / a
         return np.where(y == 0, scale / a, np.where(np.abs(u) < 0.3, near, direct))
 
+    @np.errstate(all="ignore")
     def unit_deviance(self, y: Array, mu: Array) -> Array:
         return 2.0 * self._half_deviance(y, mu, np.log(mu))
 
     def deviance_at(self, y: Array, mean: Mean) -> Array:
         return 2.0 * self._half_deviance(y, mean.mu, mean.log_mu)
 
+    @np.errstate(all="ignore")
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
         y, mu, w = np.broadcast_arrays(np.asarray(y, float), mu, w)
         p = self.power
@@ -133,11 +136,11 @@ class Tweedie(PowerFamily):
         return np.asarray((theta / (alpha - 1)) ** (alpha - 1))
 
     def starting_mean(self, y: Array, w: Array) -> Array:
-        return y + 0.1 * (y == 0)
+        return np.asarray(y + 0.1 * (y == 0))
 
 
 def _log_series(y: Array, phi: float, p: float) -> Array:
-    """log sum_j W_j(y, phi, p), summed over the window of j that matters; rows go in slabs so memory stays small."""
+    """Log sum_j W_j(y, phi, p), summed over the window of j that matters; rows go in slabs so memory stays small."""
     from scipy.special import gammaln
 
     alpha = (2 - p) / (1 - p)

@@ -56,7 +56,7 @@ def _factor(sums: Sums) -> Factorised | None:
     if found is None and sums.information is not None and sums.form == "gram":
         values, vectors = np.linalg.eigh(sums.information)
         if values[0] > 0:
-            triangle = np.linalg.qr(np.sqrt(values)[:, None] * vectors.T, mode="r")
+            triangle = np.asarray(np.linalg.qr(np.sqrt(values)[:, None] * vectors.T, mode="r"))
             return Factorised(np.ones(len(values)), triangle, float(values[0] / values[-1]))
     return found
 

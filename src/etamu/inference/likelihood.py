@@ -23,7 +23,7 @@ _SLAB = 1 << 16
 
 
 def weighted_mean(problem: Problem) -> float:
-    """sum w y / sum w, in slabs so that no second vector of the data's length is made."""
+    """Sum w y / sum w, in slabs so that no second vector of the data's length is made."""
     top = bottom = 0.0
     for a in range(0, problem.rows, _SLAB):
         y, w, _ = problem.vectors(slice(a, a + _SLAB))
@@ -78,7 +78,7 @@ def _multinomial_null(problem: Problem, intercept: bool) -> float:
 
 
 def log_likelihood(problem: Problem, beta: np.ndarray, deviance: float, n: float, sum_weight: float, frequency: np.ndarray | None) -> float:
-    """sum of the log-density at the fitted means; the dispersion is R's (deviance over n or over the weights)."""
+    """Sum of the log-density at the fitted means; the dispersion is R's (deviance over n or over the weights)."""
     family = problem.family
     if not family.likelihood:
         raise UndefinedStatisticError(f"family {family.name!r} is a quasi-likelihood and has no log-likelihood, AIC or BIC; compare deviances instead.")

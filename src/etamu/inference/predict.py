@@ -24,14 +24,14 @@ _SLAB = 1 << 15
 
 
 def training_eta(fit: Fit) -> Array:
-    """eta of the rows of the fit; for K reported classes the K predictors."""
+    """Eta of the rows of the fit; for K reported classes the K predictors."""
     e = fit._estimate()
     eta = Memory(fit._problem(), 1).map(lambda rows, x: x, e.gamma)
     return eta if e.expansion is None else eta @ e.expansion.T
 
 
 def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any) -> Array:
-    """eta of new rows: the same encoding, the same offsets."""
+    """Eta of new rows: the same encoding, the same offsets."""
     total: Array | None = None
     if fit.spec is not None:
         table = as_table(new)

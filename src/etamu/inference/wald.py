@@ -34,7 +34,7 @@ def p_values(statistic: Array, df: float | None) -> Array:
 
 
 def interval(estimate: Array, stderror: Array, level: float, df: float | None) -> Array:
-    """estimate -+ quantile * stderror, shape (..., 2)."""
+    """Estimate -+ quantile * stderror, shape (..., 2)."""
     half = quantile(level, df) * stderror
     return np.stack([estimate - half, estimate + half], axis=-1)
 

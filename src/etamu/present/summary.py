@@ -64,7 +64,7 @@ def summarise(fit: Fit, level: float = 0.95) -> Summary:
     table = fit.coef_table(level)
     percent = f"{100 * level:g}%"
     header = ("", "estimate", "std. error", table.statistic_name, "p-value", f"lower {percent}", f"upper {percent}")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for j, name in enumerate(table.names):
         if math.isnan(table.estimate[j]):
             rows.append((name, "aliased", "", "", "", "", ""))
@@ -72,7 +72,13 @@ def summarise(fit: Fit, level: float = 0.95) -> Summary:
         cells = (table.estimate[j], table.stderror[j])
         limits = (table.lower[j], table.upper[j])
         rows.append(
-            (name, *map(format_number, cells), f"{table.statistic[j]:.3f}" if np.isfinite(table.statistic[j]) else "NA", format_p(table.p_value[j]), *map(format_number, limits))
+            (
+                name,
+                *map(format_number, cells),
+                f"{table.statistic[j]:.3f}" if np.isfinite(table.statistic[j]) else "NA",
+                format_p(table.p_value[j]),
+                *map(format_number, limits),
+            )
         )
     title = f"Generalized linear model: {fit.family!r}, {fit.link.name} link"
     if fit.spec is not None:

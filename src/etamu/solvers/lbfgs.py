@@ -29,7 +29,7 @@ class LBFGS:
     >>> import etamu as em
     >>> fit = em.fit(np.arange(6.0), [1.0, 2, 2, 5, 8, 20], family="poisson", solver=em.solvers.LBFGS())
     >>> fit.coef.round(4)
-    array([-0.2356,  0.6284])
+    array([-0.316 ,  0.6465])
     """
 
     memory: int = 12
@@ -71,13 +71,15 @@ def lbfgs(
         for _ in range(40):
             trial = beta + shaped(length * step, beta)
             after = run(Request(trial, 1))
-            if _usable(after.deviance, after.score) and after.deviance <= sums.deviance * (1 + 1e-13) - 1e-4 * length * decrement**2 + 1e-12 * abs(sums.deviance):
+            if _usable(after.deviance, after.score) and after.deviance <= sums.deviance * (1 + 1e-13) - 1e-4 * length * decrement**2 + 1e-12 * abs(
+                sums.deviance
+            ):
                 break
             run.note(text="shortened")
             length *= 0.5
         else:
             return Solution(beta, run(Request(beta, 2, control.information)), Status.NOT_FINITE, run.steps, decrement)
-        pairs = pairs.add(length * step, score - flat(after.score))  # type: ignore[arg-type]
+        pairs = pairs.add(length * step, score - flat(after.score))  # type: ignore[arg-type, operator]
         beta, sums = trial, after
     return Solution(beta, run(Request(beta, 2, control.information)), Status.MAX_ITERATIONS, run.steps, decrement)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -166,7 +167,7 @@ class _Iteration:
         age = after if self.exact else max(after, self.previous)
         return after <= _CURRENT * math.sqrt(n) * sigma and self.kappa * age * after <= self.control.tol * sigma
 
-    def solution(self, beta: Array, sums: Sums, status: Status, decrement: float = 0.0, error: float = math.inf, moving: Array | None = None) -> Solution:
+    def solution(self, beta: Array, sums: Sums, status: Status, decrement: float = 0.0, error: float = math.inf, moving: Any = None) -> Solution:
         """The end of the iteration; sums that lack the information are completed."""
         if sums.information is None:
             sums = self.run(Request(self.beta, 2, self.control.information))
@@ -210,7 +211,8 @@ def newton(
 
 def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     """Take the step, or end.  Returns whether the next pass may be the last."""
-    assert it.factor is not None and sums.score is not None
+    assert it.factor is not None
+    assert sums.score is not None
     score = flat(sums.score)
     if it.accepted is not None and it.accepted[1].score is not None and not it.fresh:
         it.pairs = it.pairs.add(flat(it.beta - it.accepted[0]), flat(it.accepted[1].score) - score)

@@ -41,5 +41,5 @@ def _one_slab(problem: Problem, rows: slice, request: Request) -> Sums:
     stacked[: len(y), :-1] = root[:, None] * x
     stacked[: len(y), -1] = z
     finite = np.isfinite(stacked).all()
-    triangle = np.linalg.qr(stacked, mode="r") if finite else np.full((width, width), np.nan)
+    triangle = np.asarray(np.linalg.qr(stacked, mode="r")) if finite else np.full((width, width), np.nan)
     return Sums(float(np.count_nonzero(w)), float(w.sum()), float(terms.deviance.sum()), float(terms.pearson.sum()), score, triangle, "factor")

@@ -45,7 +45,9 @@ class _Ordered:
     """Adds chunk results in the order of the chunks, whichever thread brings them first."""
 
     def __init__(self) -> None:
-        self.lock, self.waiting, self.next, self.total = threading.Lock(), {}, 0, None  # type: ignore[var-annotated]
+        self.lock, self.next = threading.Lock(), 0
+        self.waiting: dict[int, Sums] = {}
+        self.total: Sums | None = None
 
     def put(self, k: int, sums: Sums) -> None:
         with self.lock:

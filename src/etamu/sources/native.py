@@ -76,7 +76,9 @@ class Plan:
         self.fused = family is not None
         reference = -1 if problem.reference is None else problem.reference
         parameter = float(problem.family.parameter)
-        self.core = core.Plan(columns, extra, problem.rows, family or 0, parameter, link, float(problem.link.parameter or 0.0), problem.equations or 1, reference)
+        self.core = core.Plan(
+            columns, extra, problem.rows, family or 0, parameter, link, float(problem.link.parameter or 0.0), problem.equations or 1, reference
+        )
 
     def _outputs(self, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         p, q = self.problem.design.width, self.problem.equations or 1
@@ -85,7 +87,8 @@ class Plan:
         information = np.zeros(shape) if order > 1 else np.empty((0, 0))
         return np.zeros(4), score, information
 
-    def _finish(self, scalars: np.ndarray, score: np.ndarray, information: np.ndarray, order: int) -> Sums:
+    def _finish(self, out: tuple[np.ndarray, np.ndarray, np.ndarray], order: int) -> Sums:
+        scalars, score, information = out
         n, weight, deviance, pearson = scalars.tolist()
         multi = self.problem.equations is not None
         return Sums(
@@ -117,7 +120,7 @@ class Plan:
         single = int(request.arithmetic == "single")
         if self.fused:
             self.core.run(start, stop, block, step or block, beta, request.order, int(request.information == "observed"), single, *out)
-            return self._finish(*out, request.order)
+            return self._finish(out, request.order)
         return self._mixed(start, stop, request, beta, block, step or block, single, out)
 
     def _mixed(self, start: int, stop: int, request: Request, beta: np.ndarray, block: int, step: int, single: int, out: Any) -> Sums:
@@ -131,14 +134,14 @@ class Plan:
             out[0][:] += (np.count_nonzero(w), w.sum(), terms.deviance.sum(), terms.pearson.sum())
             if request.order > 0:
                 self.accumulate(first, last, beta, terms.score, terms.weight, request.order, single, out)
-        return self._finish(*out, request.order)
+        return self._finish(out, request.order)
 
     def accumulate(self, first: int, last: int, beta: np.ndarray, score: np.ndarray, weight: np.ndarray, order: int, single: int, out: Any) -> None:
         """Add score and information of rows whose terms are known."""
         self.core.accumulate(first, last, self.block, beta, np.ascontiguousarray(score), np.ascontiguousarray(weight), order, single, *out)
 
     def predictor(self, start: int, stop: int, beta: np.ndarray) -> np.ndarray:
-        """eta of rows [start, stop)."""
+        """Eta of rows [start, stop)."""
         q = self.problem.equations
         eta = np.empty(stop - start if q is None else (stop - start, q))
         self.core.predictor(start, stop, self.block, np.ascontiguousarray(beta, dtype=float), eta)
@@ -172,5 +175,5 @@ def plan(problem: Problem) -> Plan | None:
     if problem.equations is not None:
         return Plan(problem, columns, extra, _FAMILIES.index("multinomial"), _LINKS.index("softmax"))
     if own and link is not None:
-        return Plan(problem, columns, extra, _FAMILIES.index(family.kernel), link)  # type: ignore[arg-type]
+        return Plan(problem, columns, extra, _FAMILIES.index(family.kernel), link)
     return Plan(problem, columns, extra, None, 0)

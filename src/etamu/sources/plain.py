@@ -12,7 +12,7 @@ __all__ = ["add_rows", "gram", "predictor", "total"]
 
 
 def predictor(problem: Problem, rows: slice, beta: np.ndarray) -> np.ndarray:
-    """eta = X beta + offset of those rows, shape (rows,) or (rows, q)."""
+    """Eta = X beta + offset of those rows, shape (rows,) or (rows, q)."""
     eta = problem.design.block(rows) @ beta
     if problem.offset is not None:
         offset = np.asarray(problem.offset[rows], dtype=float)
@@ -21,7 +21,7 @@ def predictor(problem: Problem, rows: slice, beta: np.ndarray) -> np.ndarray:
 
 
 def gram(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """x' diag(weight) x, or its (q, q) blocks for weights of shape (n, q, q); equations outermost."""
+    """X' diag(weight) x, or its (q, q) blocks for weights of shape (n, q, q); equations outermost."""
     if weight.ndim == 1:
         return np.asarray(x.T @ (weight[:, None] * x))
     p, q = x.shape[1], weight.shape[1]

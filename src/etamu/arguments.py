@@ -1,0 +1,126 @@
+"""From what a user passes to a Problem: arguments resolved, checked against each other, and joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from etamu import checks
+from etamu.design.columns import Design
+from etamu.design.encode import DesignSpec
+from etamu.design.frames import Table
+from etamu.design.missing import complete_rows, take
+from etamu.design.parser import Call, Name, Node, parse
+from etamu.design.terms import Formula, evaluate
+from etamu.errors import FormulaError, LengthError, SpecificationError, unknown
+from etamu.families import Family, Multinomial
+from etamu.links import LINKS, Link, resolve_link
+from etamu.sources.problem import Problem
+
+__all__ = ["Ingredients", "build_problem", "from_table", "read_start", "split_response", "without_missing"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """Arguments of either front door, read but not yet checked against each other."""
+
+    design: Design
+    y: Any
+    family: Family
+    link: str | Link | None
+    trials: Array | None
+    intercept: bool
+    inside_offset: Array | None
+    arrays: dict[str, Any]
+    spec: DesignSpec | None
+    offset_given: bool  # predictions need an offset passed again
+    exposure: str | None  # or an exposure column, which predictions read
+
+
+def from_table(value: Any, table: Table, name: str) -> Any:
+    """An argument that may be a column name or an expression of columns."""
+    if not isinstance(value, str):
+        return value
+    if value in table.columns:
+        return table.numbers(value)
+    return evaluate(parse(value), table)
+
+
+def split_response(node: Node, table: Table, family: Family) -> tuple[Any, Array | None]:
+    """y, and the number of trials where the formula gives it."""
+    if isinstance(node, Call) and node.function == "cbind":
+        if len(node.arguments) != 2 or family.support.high != 1:
+            raise FormulaError("formula: cbind(successes, failures) is a binomial response of two columns.")
+        good, bad = (np.asarray(evaluate(a, table), dtype=float) for a in node.arguments)
+        trials = good + bad
+        return np.divide(good, trials, out=np.zeros_like(trials), where=trials > 0), trials
+    if isinstance(node, Name):
+        labelled = isinstance(family, Multinomial) or (family.support.high == 1 and table.is_text(node.value))
+        return (table.columns[node.value] if labelled and node.value in table.columns else table.numbers(node.value)), None
+    return evaluate(node, table), None
+
+
+def build_problem(built: Ingredients) -> tuple[Problem, checks.Response, Array | None]:
+    """The checked problem on the columns as they are."""
+    family, rows = built.family, built.design.rows
+    link = _link_of(built.link, family)
+    response = checks.read_response(built.y, family, rows)
+    checks.check_support(response, family)
+    w = None if built.arrays["weights"] is None else checks.read_weights("weights", built.arrays["weights"], rows)
+    if built.trials is not None:
+        w = built.trials if w is None else built.trials * w
+        w = checks.read_weights("trials", w, rows)
+    f = None if built.arrays["frequency"] is None else checks.read_weights("frequency", built.arrays["frequency"], rows)
+    weight = w if f is None else f if w is None else w * f
+    if weight is not None and float(weight.max()) == 0:
+        checks.read_weights("weights", weight, rows)
+    used = None if weight is None or weight.min() > 0 else weight > 0
+    checks.check_variation(response, family, used)
+    offset = checks.combine_offset(built.arrays["offset"], built.arrays["exposure"], link, rows)
+    if built.inside_offset is not None:
+        offset = built.inside_offset if offset is None else offset + built.inside_offset
+    equations = reference = None
+    if isinstance(family, Multinomial):
+        if offset is not None:
+            raise SpecificationError("`offset` with family='multinomial' would shift every class alike; drop it.")
+        levels = list(response.levels or ())
+        reference = family.reference_code(levels)
+        equations = len(levels) - (reference is not None)
+    problem = Problem(built.design, response.y, family, link, weight, offset, equations, reference)
+    return problem, response, f
+
+
+def _link_of(link: str | Link | None, family: Family) -> Link:
+    """The link asked for, or the family's own."""
+    if link is None:
+        link = family.default_link
+    if link == "canonical":
+        link = family.canonical
+    if link == "nb" and hasattr(family, "canonical_link"):
+        return family.canonical_link()  # type: ignore[no-any-return]
+    found = resolve_link(link)
+    if (found is LINKS["softmax"]) != isinstance(family, Multinomial):
+        raise SpecificationError(f"`link` {found.name!r} does not go with family {family.name!r}; softmax and multinomial belong together.")
+    return found
+
+
+def without_missing(table: Table, formula: Formula, arrays: dict[str, Any], missing: str) -> tuple[Table, dict[str, Any]]:
+    if missing == "raise":
+        return table, arrays
+    if missing != "drop":
+        raise unknown("missing", missing, ["raise", "drop"])
+    keep = complete_rows(table, formula, arrays)
+    return (table, arrays) if keep.all() else take(table, arrays, keep)
+
+
+def read_start(start: Any, problem: Problem) -> Array:
+    beta = np.array(start, dtype=float)
+    if beta.shape != problem.shape:
+        raise LengthError(f"`start` has shape {beta.shape} but the model has coefficients of shape {problem.shape}.")
+    if not np.isfinite(beta).all():
+        raise SpecificationError("`start` holds nan or inf; pass finite starting coefficients.")
+    return beta

@@ -1,0 +1,181 @@
+"""Choose a solver, find a start, and solve: what stands between a checked Problem and a Solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from etamu import checks
+from etamu.families import Gaussian
+from etamu.inference.covariance import Scaling
+from etamu.links import LINKS
+from etamu.solvers.base import Control, Solution, Status, Step
+from etamu.solvers.gradient import GradientAscent, gradient_ascent
+from etamu.solvers.lbfgs import LBFGS, lbfgs
+from etamu.solvers.linalg import Factorised, aliased_columns, factorise
+from etamu.solvers.newton import Newton, newton
+from etamu.solvers.newton import Problem as NewtonProblem
+from etamu.solvers.newton_cg import NewtonCG, newton_cg
+from etamu.sources.memory import Memory
+from etamu.sources.problem import Problem
+from etamu.starting import default_start, sample_start
+from etamu.sums import Request
+
+__all__ = ["Solved", "solve_problem"]
+
+Array = np.ndarray[Any, Any]
+_NAMES: dict[type, str] = {Newton: "newton", LBFGS: "lbfgs", NewtonCG: "newton-cg"}
+_INFORMATION_LIMIT = 4000  # coefficients beyond which Newton does not form the information on its way
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The solution, on the columns and the scale it was found on."""
+
+    problem: Problem
+    scaling: Scaling
+    kept: tuple[int, ...]
+    solution: Solution
+    solver: str
+    reason: str
+
+
+def solve_problem(problem: Problem, intercept: bool, method: Any, given: Array | None, control: Control) -> Solved:
+    """Standardise, solve, and where the information is singular find the aliased columns and solve without them."""
+    scaled, scaling = _standardise(problem, intercept, plain=isinstance(method, GradientAscent))
+    kept = tuple(range(problem.design.width))
+    solution, solver, reason = _solve(scaled, intercept, method, given, scaling, control)
+    if solution.status is Status.ILL_CONDITIONED:
+        kept, scaled, scaling, solution = _by_factor(scaled, intercept, scaling, control, solution)
+        reason += "; columns judged by QR, as the information is close to singular"
+    return Solved(scaled, scaling, kept, solution, solver, reason)
+
+
+def _standardise(problem: Problem, intercept: bool, plain: bool) -> tuple[Problem, Scaling]:
+    """The problem on centred, scaled columns (scaled only without an intercept), placed by a sample of the rows."""
+    design = problem.design
+    if plain or design.width == 0:
+        return problem, Scaling(None, None)
+    x = design.sample()
+    with np.errstate(all="ignore"):
+        center = np.add.reduce(x, axis=0) / len(x) if intercept else np.zeros(design.width)
+        if intercept:
+            center[0] = 0.0
+        x -= center
+        spread = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
+    if not np.isfinite(spread).all():
+        error = checks.describe_bad_design(design)
+        if error is not None:
+            raise error
+        center, spread = np.where(np.isfinite(center), center, 0.0), np.where(np.isfinite(spread), spread, 1.0)
+    scale = np.where(spread > 1e-12 * np.abs(center), 1.0 / np.where(spread > 0, spread, 1.0), 1.0)
+    return replace(problem, design=design.standardised(center, scale)), Scaling(center if intercept else None, scale)
+
+
+def _solve(problem: Problem, intercept: bool, method: Any, given: Array | None, scaling: Scaling, control: Control) -> tuple[Solution, str, str]:
+    """Choose a solver, find a start, run it; also the solver's name and why it was chosen."""
+    source = Memory(problem, control.threads)
+    known = problem.family.dispersion_known
+    if isinstance(method, GradientAscent):
+        beta = np.zeros(problem.shape) if given is None else given
+        return gradient_ascent(source.sum, beta, control, method), "gradient ascent", f"{method.steps} steps of rate {method.rate:g}, as asked"
+    start = scaling.to_fit(given) if given is not None else default_start(problem, source, intercept)
+    method, reason = _choose(method, problem)
+    if isinstance(method, LBFGS):
+        solution = lbfgs(source.sum, start, control, method, _preconditioner(source, problem, start), known)
+    elif isinstance(method, NewtonCG):
+        solution = newton_cg(source.sum, start, control, method, _preconditioner(source, problem, start), known)
+    else:
+        factor: Factorised | None = None
+        early: tuple[Step, ...] = ()
+        if given is None:
+            start, factor, early = sample_start(source, problem, start, method.information)
+        solution = newton(source.sum, start, control, method, _traits(problem), factor).with_steps(early)
+    return _checked(solution, problem), _NAMES[type(method)], reason
+
+
+def _choose(method: Any, problem: Problem) -> tuple[Newton | LBFGS | NewtonCG, str]:
+    """The solver asked for, or the one that fits the number of coefficients."""
+    if method is not None:
+        return method, "as asked"
+    size = int(np.prod(problem.shape))
+    if size <= _INFORMATION_LIMIT:
+        return Newton(), f"auto: the information of {size} coefficients is quickly formed and solved"
+    if problem.equations is not None:
+        return NewtonCG(), f"auto: the information of {size} coefficients in {problem.equations} predictors is too large for every step"
+    return LBFGS(), f"auto: the information of {size} coefficients is too large for every step"
+
+
+def _traits(problem: Problem, form: str = "gram") -> NewtonProblem:
+    """What Newton may know of the model."""
+    return NewtonProblem(
+        canonical=problem.equations is not None or problem.link.name == problem.family.canonical,
+        quadratic=isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"],
+        dispersion_known=problem.family.dispersion_known,
+        form=form,
+    )
+
+
+def _checked(solution: Solution, problem: Problem) -> Solution:
+    """A solve that met non-finite sums: say so of the data, if it is their fault."""
+    if solution.status in (Status.NOT_FINITE, Status.ILL_CONDITIONED):
+        error = checks.describe_bad_design(problem.design)
+        if error is not None:
+            raise error
+    return solution
+
+
+def _preconditioner(source: Memory, problem: Problem, start: Array) -> Any:
+    """An approximate inverse information: of the start for one equation, Boehning's bound for many classes."""
+    p = problem.design.width
+    if problem.equations is None:
+        if p > 4 * _INFORMATION_LIMIT:
+            return None
+        found = factorise(source.sum(Request(start, 2, "expected", "single")))
+        return None if found is None else found.solve
+    single = replace(problem, family=Gaussian(), link=LINKS["identity"], equations=None, reference=None)
+    found = factorise(Memory(single, source.threads).sum(Request(np.zeros(p), 2, "expected", "single")), single=True)
+    if found is None:
+        return None
+    q = problem.equations
+    classes = q + (problem.reference is not None)
+    mix = np.linalg.inv(0.5 * (np.eye(q) - np.full((q, q), 1.0 / classes))) if problem.reference is not None else 2.0 * np.eye(q)
+
+    def apply(score: Array) -> Array:
+        solved = found.solve(score.reshape(q, p).T)  # (p, q)
+        return np.asarray((solved @ mix).T.ravel())
+
+    return apply
+
+
+def _by_factor(problem: Problem, intercept: bool, scaling: Scaling, control: Control, before: Solution) -> tuple[tuple[int, ...], Problem, Scaling, Solution]:
+    """Find aliased columns by QR, drop them, and solve what is left; by QR throughout when it stays ill-conditioned."""
+    design = problem.design
+    ranked = problem
+    if problem.equations is not None:
+        ranked = replace(problem, family=Gaussian(), link=LINKS["identity"], equations=None, reference=None)
+    beta = before.beta if problem.equations is None else np.zeros(design.width)
+    triangle = Memory(ranked, control.threads).sum(Request(beta, 2, "expected", form="factor")).information
+    if triangle is None or not np.isfinite(triangle).all():
+        beta = np.zeros(design.width)
+        plain = replace(ranked, family=Gaussian(), link=LINKS["identity"], offset=None)
+        triangle = Memory(plain, control.threads).sum(Request(beta, 2, "expected", form="factor")).information
+    assert triangle is not None
+    dropped = set(aliased_columns(triangle[:-1, :-1]))
+    kept = tuple(j for j in range(design.width) if j not in dropped)
+    if dropped:
+        intercept = intercept and 0 in kept
+        problem = replace(problem, design=design.keep(kept))
+        center = scaling.center[list(kept)] if scaling.center is not None and intercept else None
+        scaling = Scaling(center, None if scaling.scale is None else scaling.scale[list(kept)])
+        source = Memory(problem, control.threads)
+        start = default_start(problem, source, intercept) if kept else np.zeros(problem.shape)
+        solution = newton(source.sum, start, control, problem=_traits(problem)).with_steps(before.steps)
+    else:
+        source = Memory(problem, control.threads)
+        solution = replace(before)
+    if solution.status is Status.ILL_CONDITIONED and problem.equations is None:
+        solution = newton(source.sum, solution.beta, control, problem=_traits(problem, "factor")).with_steps(solution.steps)
+    return kept, problem, scaling, solution

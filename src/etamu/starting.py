@@ -1,0 +1,123 @@
+"""Where the iteration starts: a mean that is valid for every row, then the rough solution of a subsample."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from etamu.errors import LinkDomainError
+from etamu.inference.likelihood import weighted_mean
+from etamu.solvers.base import Step
+from etamu.solvers.linalg import Factorised, factorise
+from etamu.solvers.newton import WIDE
+from etamu.solvers.start import rough_newton
+from etamu.sources.memory import Memory
+from etamu.sources.problem import Problem
+from etamu.sums import Request
+
+__all__ = ["default_start", "sample_start"]
+
+Array = np.ndarray[Any, Any]
+_SAMPLE_FROM = 300_000  # entries of X from which a subsample's solution is the cheaper start
+
+
+def default_start(problem: Problem, source: Memory, intercept: bool) -> Array:
+    """The intercept-only mean where that is valid for every row, else a least-squares step towards g(y)."""
+    beta = np.zeros(problem.shape)
+    if problem.equations is not None:
+        return beta
+    if intercept:
+        with np.errstate(all="ignore"):
+            eta = float(problem.link.eta(np.array([weighted_mean(problem)]))[0])
+        shift = 0.0 if problem.offset is None else float(np.mean(problem.offset))
+        if math.isfinite(eta):
+            beta[0] = eta - shift
+    if _always_valid(problem) or math.isfinite(source.sum(Request(beta, 0)).deviance):
+        return beta
+    return _least_squares_start(problem, source)
+
+
+def _always_valid(problem: Problem) -> bool:
+    """Links that map every eta into the family's mean space."""
+    unit, space = ("logit", "probit", "cloglog", "loglog", "cauchit"), problem.family.mean_space
+    if math.isinf(space.low):
+        return problem.link.name in (*unit, "identity", "log")
+    if math.isinf(space.high):
+        return problem.link.name in (*unit, "log")
+    return problem.link.name in unit
+
+
+def _least_squares_start(problem: Problem, source: Memory) -> Array:
+    """Least squares of g(starting mean), then of a constant, whichever keeps every row in the link's domain."""
+    sums = source.start()
+    triangle = factorise(sums)
+    candidates = []
+    if triangle is not None and sums.score is not None:
+        candidates.append(triangle.solve(sums.score))
+        mean = weighted_mean(problem)
+        with np.errstate(all="ignore"):
+            eta = float(problem.link.eta(np.array([mean]))[0])
+        ones = _projection_of_one(problem)
+        if ones is not None:
+            candidates.append(eta * ones)
+    for beta in candidates:
+        if np.isfinite(beta).all() and math.isfinite(source.sum(Request(beta, 0)).deviance):
+            return np.asarray(beta)
+    raise LinkDomainError(
+        f"no starting coefficients were found that keep every mean of family {problem.family.name!r} inside {problem.family.mean_space} under "
+        f"link {problem.link.name!r}; pass `start=`, or choose a link that maps onto it."
+    )
+
+
+def _projection_of_one(problem: Problem) -> Array | None:
+    """Coefficients whose predictor is closest to 1 in every row."""
+    x = problem.design.sample(4096)
+    if problem.design.center is not None:
+        x = (x - problem.design.center) * problem.design.scale
+    solution = np.linalg.lstsq(x, np.ones(len(x)), rcond=None)[0]
+    return np.asarray(solution) if np.isfinite(solution).all() else None
+
+
+def sample_start(source: Memory, problem: Problem, start: Array, curvature: str) -> tuple[Array, Factorised | None, tuple[Step, ...]]:
+    """Solve roughly on nested subsamples when the whole is large; rows are found by position, so none is copied."""
+    size, rows = int(np.prod(problem.shape)), problem.rows
+    need = size / _informative_share(problem)  # rows that carry as much as `size` rows of a continuous response
+    begin, steps = start, ()  # type: tuple[Array, tuple[Step, ...]]
+    factor: Factorised | None = None
+    for count in _sample_sizes(rows, size, need):
+        sample = source.sample(count)
+        begin, found, weight, made = rough_newton(sample.sum, begin, curvature, size >= WIDE)
+        steps += made
+        if found is None:
+            return start, None, steps
+        total = float(rows) if problem.weight is None else float(np.sum(problem.weight, dtype=float))
+        factor = found.weighted(total / weight) if count >= 40 * need else None
+    return begin, factor, steps
+
+
+def _sample_sizes(rows: int, size: int, need: float) -> list[int]:
+    """Rows of each stage, from few to more; none where the whole is small or the sample would not be."""
+    if rows * size < _SAMPLE_FROM or rows < 36 * need:
+        return []
+    most = max(rows // 10, int(40 * need))
+    if most > rows // 5:  # one pass over all rows in float32 costs no more and says more
+        return [int(12 * need)]
+    first = max(most // 10, int(12 * need))
+    return [first, most] if most >= 3 * first else [most]
+
+
+def _informative_share(problem: Problem) -> float:
+    """How much a row says, relative to a continuous response: rare events are few rows in disguise."""
+    y = np.asarray(problem.y[:: max(1, problem.rows // 8192)], dtype=float)
+    if problem.equations is not None:
+        return min(1.0, 2.0 * float(np.unique(y, return_counts=True)[1].min()) * (problem.equations + 1) / len(y) + 1e-3)
+    space, support = problem.family.mean_space, problem.family.support
+    share = 1.0
+    if math.isfinite(space.high):
+        m = float(np.mean(y))
+        share = 4.0 * m * (1.0 - m)
+    elif space.low == 0 and support.low_included:
+        share = float(np.mean(y > 0))
+    return min(1.0, max(share, 1e-3))
