@@ -163,6 +163,7 @@ def _assemble(built: Ingredients, response: checks.Response, frequency: Array | 
         classes = beta.shape[1] + 1
         expansion = sum_to_zero(classes)
         beta = beta @ expansion.T
+    solution = replace(solution, beta=solution.beta.astype(np.float64))  # refinement leaves more
     coef = np.full((len(names), *beta.shape[1:]), np.nan)
     coef[list(kept)] = beta
     nobs = solution.sums.n if frequency is None else float(np.sum(frequency[_used(problem)], dtype=float))

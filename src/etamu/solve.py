@@ -18,6 +18,7 @@ from etamu.solvers.linalg import Factorised, aliased_columns, factorise
 from etamu.solvers.newton import Newton, newton
 from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton_cg import NewtonCG, newton_cg
+from etamu.solvers.refine import refine
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.starting import default_start, sample_start
@@ -50,7 +51,20 @@ def solve_problem(problem: Problem, intercept: bool, method: Any, given: Array |
     if solution.status is Status.ILL_CONDITIONED:
         kept, scaled, scaling, solution = _by_factor(scaled, intercept, scaling, control, solution)
         reason += "; columns judged by QR, as the information is close to singular"
+    if solution.status is Status.CONVERGED and _worth_refining(scaled, solution):
+        solution = refine(Memory(scaled, control.threads).sum, solution)
     return Solved(scaled, scaling, kept, solution, solver, reason)
+
+
+def _worth_refining(problem: Problem, solution: Solution) -> bool:
+    """Least squares on few numbers, or on moderately many that are nearly collinear."""
+    if not (isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"]):
+        return False
+    entries = problem.rows * problem.design.width
+    if entries <= 2_000:
+        return problem.rows > problem.design.width > 0
+    factor = factorise(solution.sums) if entries <= 2_000_000 and problem.design.width <= 64 else None
+    return factor is not None and factor.pivot < 1e-2
 
 
 def _standardise(problem: Problem, intercept: bool, plain: bool) -> tuple[Problem, Scaling]:

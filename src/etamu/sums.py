@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Objective", "Request", "Sums"]
+__all__ = ["Objective", "Request", "Sums", "triangular"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -22,7 +22,8 @@ class Request:
     beta : coefficients, shape (p,) or (p, q).
     order : 0 the deviance, 1 also the score, 2 also the information.
     information : "expected" or "observed".
-    arithmetic : "double", or "single" for a Gram of float32 products summed in float64 (steps only, never reported).
+    arithmetic : "double"; "single" for a Gram of float32 products summed in float64 (steps only, never reported); or
+        "extended" for residuals, deviance and score in the machine's long double (form "factor" only).
     form : "gram" for X'WX, or "factor" for the triangular R of W^(1/2) [X, z] (ill-conditioned X; a mergeable QR).
     """
 
@@ -64,7 +65,24 @@ def _merge(a: Array | None, b: Array | None, form: str) -> Array | None:
     """Grams add; R factors merge by the QR of one on top of the other."""
     if a is None or b is None:
         return None
-    return a + b if form == "gram" else np.asarray(np.linalg.qr(np.vstack([a, b]), mode="r"))
+    return a + b if form == "gram" else triangular(np.vstack([a, b]))
+
+
+def triangular(a: np.ndarray) -> np.ndarray:
+    """R of a QR factorisation; LAPACK's in double, twice-iterated Gram-Schmidt in long double (which LAPACK has not)."""
+    if a.dtype == np.float64:
+        return np.asarray(np.linalg.qr(a, mode="r"))
+    width = a.shape[1]
+    q, r = a.copy(), np.zeros((width, width), dtype=a.dtype)
+    for j in range(width):
+        for _ in range(2):
+            overlap = q[:, :j].T @ q[:, j]
+            q[:, j] -= q[:, :j] @ overlap
+            r[:j, j] += overlap
+        r[j, j] = np.sqrt(q[:, j] @ q[:, j])
+        if r[j, j] > 0:
+            q[:, j] /= r[j, j]
+    return r
 
 
 Objective = Callable[[Request], Sums]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etamu.solvers.linalg import Factorised, factorise
+from etamu.solvers.refine import extended_inverse
 from etamu.sums import Sums
 
 __all__ = ["Scaling", "error_bound", "sum_to_zero", "unscaled_covariance", "without_first_class"]
@@ -79,6 +80,9 @@ def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int
     if factor is None:
         return np.full((size, size), np.nan)
     t = scaling.matrix(width)
+    if sums.information is not None and sums.information.dtype == np.longdouble:
+        t = t.astype(np.longdouble)
+        return np.asarray(t @ extended_inverse(sums.information[:-1, :-1]) @ t.T).astype(np.float64)
     inverse = factor.inverse()
     if equations == 1:
         return np.asarray(t @ inverse @ t.T)

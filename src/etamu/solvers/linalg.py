@@ -94,7 +94,7 @@ def _from_gram(information: Array) -> Factorised | None:
 def _from_triangle(information: Array) -> Factorised | None:
     if not np.isfinite(information).all():
         return None
-    r = information[:-1, :-1]
+    r = information[:-1, :-1].astype(np.float64)
     length = np.sqrt((r * r).sum(axis=0))
     if not (length > 0).all():
         return None
@@ -102,7 +102,7 @@ def _from_triangle(information: Array) -> Factorised | None:
     smallest = float(np.abs(np.diagonal(scaled)).min())
     if smallest < 1e-15:
         return None
-    return Factorised(1.0 / length, np.ascontiguousarray(scaled), smallest**2, information[:-1, -1])
+    return Factorised(1.0 / length, np.ascontiguousarray(scaled), smallest**2, information[:-1, -1].astype(np.float64))
 
 
 def aliased_columns(triangle: Array, tolerance: float = 1e-11) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from etamu.rows import row_terms
 from etamu.sources.problem import Problem
-from etamu.sums import Request, Sums
+from etamu.sums import Request, Sums, triangular
 
 __all__ = ["factor_rows"]
 
@@ -29,17 +29,17 @@ def factor_rows(problem: Problem, rows: slice, request: Request) -> Sums:
 
 
 def _one_slab(problem: Problem, rows: slice, request: Request) -> Sums:
+    number = np.longdouble if request.arithmetic == "extended" else np.float64
     y, w, offset = problem.vectors(rows)
-    x = problem.design.block(rows)
+    x = problem.design.block(rows, number)
     with np.errstate(all="ignore"):
-        terms = row_terms(problem.family, problem.link, y, x @ request.beta + offset, w, "expected")
+        terms = row_terms(problem.family, problem.link, y.astype(number), x @ request.beta.astype(number) + offset, w.astype(number), "expected")
         root = np.sqrt(np.where(terms.weight > 0, terms.weight, 0.0))
         z = np.where(root > 0, terms.score / root, 0.0)
         score = x.T @ terms.score
     width = problem.design.width + 1
-    stacked = np.zeros((max(len(y), width), width))
+    stacked = np.zeros((max(len(y), width), width), dtype=number)
     stacked[: len(y), :-1] = root[:, None] * x
     stacked[: len(y), -1] = z
-    finite = np.isfinite(stacked).all()
-    triangle = np.asarray(np.linalg.qr(stacked, mode="r")) if finite else np.full((width, width), np.nan)
+    triangle = triangular(stacked) if np.isfinite(stacked).all() else np.full((width, width), np.nan)
     return Sums(float(np.count_nonzero(w)), float(w.sum()), float(terms.deviance.sum()), float(terms.pearson.sum()), score, triangle, "factor")
