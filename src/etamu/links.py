@@ -41,6 +41,8 @@ class Link:
     curvature : mu''(eta) / mu'(eta); by central differences of ``dmu`` when absent.
     complement, log_mu, log_complement, dlog_mu, dlog_complement :
         1 - mu, log mu, log(1 - mu), mu'/mu, mu'/(1 - mu) as functions of eta, where they can be had more exactly than from mu.
+    bend, bend_complement : mu'/mu - mu''/mu' and mu'/(1 - mu) + mu''/mu', the curvatures of -log mu and -log(1 - mu) over
+        their slopes, where the difference would cancel.
     domain : open interval of admissible eta.
     parameter : the number in ``power(k)``.
 
@@ -63,6 +65,8 @@ class Link:
     log_complement: Function | None = None
     dlog_mu: Function | None = None
     dlog_complement: Function | None = None
+    bend: Function | None = None
+    bend_complement: Function | None = None
     domain: tuple[float, float] = (-math.inf, math.inf)
     parameter: float | None = None
 
@@ -112,6 +116,15 @@ class Mean:
     @cached_property
     def dlog_complement(self) -> Array:
         return self.link.dlog_complement(self.eta) if self.link.dlog_complement else self.dmu / self.complement
+
+
+    @cached_property
+    def bend(self) -> Array:
+        return self.link.bend(self.eta) if self.link.bend else self.dlog_mu - self.curvature
+
+    @cached_property
+    def bend_complement(self) -> Array:
+        return self.link.bend_complement(self.eta) if self.link.bend_complement else self.dlog_complement + self.curvature
 
 
 # ---- identity, log, inverse, powers -----------------------------------------------------------------------------
@@ -196,6 +209,11 @@ def power(k: float) -> Link:
     if not math.isfinite(k):
         raise SpecificationError(f"`power` got k={k}; k must be a finite number.")
     return _power_link(f"power({k:g})" if float(f"{k:g}") == k else f"power({k!r})", float(k))
+
+
+def is_power(link: Link) -> bool:
+    """Whether a link is one that :func:`power` makes."""
+    return isinstance(link.mu, partial) and link.mu.func is _power_mu and link.parameter is not None
 
 
 def _power_link(name: str, k: float) -> Link:
@@ -333,6 +351,13 @@ def _cloglog_dlog_mu(eta: Array) -> Array:
     return np.where(eta < -690.0, 1.0, t / np.expm1(t))
 
 
+def _cloglog_bend(eta: Array) -> Array:
+    """t/expm1(t) - 1 + t, by its series for small t = exp(eta)."""
+    t = np.exp(eta)
+    small = t * (0.5 + t * (1.0 / 12.0 - t * t / 720.0))
+    return np.where(t < 0.01, small, _cloglog_dlog_mu(eta) - 1.0 + t)
+
+
 def _cloglog_curvature(eta: Array) -> Array:
     return 1.0 - np.exp(eta)
 
@@ -413,6 +438,8 @@ LOGIT = Link(
     _log_sigmoid_complement,
     _sigmoid_complement,
     _sigmoid,
+    bend=_sigmoid,
+    bend_complement=_sigmoid_complement,
 )
 PROBIT = Link(
     "probit",
@@ -437,6 +464,8 @@ CLOGLOG = Link(
     _cloglog_log_complement,
     _cloglog_dlog_mu,
     np.exp,
+    bend=_cloglog_bend,
+    bend_complement=_one,
 )
 LOGLOG = Link(
     "loglog",
@@ -449,6 +478,8 @@ LOGLOG = Link(
     _mirrored(_cloglog_log_mu),
     _mirrored(np.exp),
     _mirrored(_cloglog_dlog_mu),
+    bend=_one,
+    bend_complement=_mirrored(_cloglog_bend),
 )
 CAUCHIT = Link("cauchit", _cauchit, _cauchy_cdf, _cauchy_pdf, _cauchy_curvature, _mirrored(_cauchy_cdf), _log_cauchy_cdf, _mirrored(_log_cauchy_cdf))
 INVERSE = Link("inverse", _reciprocal, _reciprocal, _inverse_dmu, _inverse_curvature, dlog_mu=_inverse_dlog_mu)

@@ -55,10 +55,18 @@ def row_terms(family: Family, link: Link, y: Array, eta: Array, w: Array, inform
     mean = Mean(link, eta)
     weight = family.information_weight(mean) if information == "expected" else family.observed_weight(y, mean)
     terms = RowTerms(family.deviance_at(y, mean), family.pearson_at(y, mean), family.score_at(y, mean), weight)
-    outside = ~_has_density(family, mean)
-    if outside.any():
-        terms = RowTerms(np.where(outside, np.inf, terms.deviance), *(np.where(outside, 0.0, t) for t in terms[1:]))
-    return _weighted(terms, w)
+    return _weighted(_within_range(terms, ~_has_density(family, mean), np.isnan(eta)), w)
+
+
+def _within_range(terms: RowTerms, outside: np.ndarray, unknown: np.ndarray) -> RowTerms:
+    """Rows without a density, or whose deviance no double can hold, add an infinite deviance and nothing else; products of
+    a vanishing and an exploding factor are the 0 that they tend to.  Rows whose eta is nan stay nan, to be found.
+    """
+    lost = (outside | ~np.isfinite(terms.deviance)) & ~unknown
+    if not lost.any() and np.isfinite(terms.weight).all() and np.isfinite(terms.score).all() and np.isfinite(terms.pearson).all():
+        return terms
+    others = (np.where(lost | (np.isnan(t) & ~unknown), 0.0, t) for t in terms[1:])
+    return RowTerms(np.where(lost, np.inf, terms.deviance), *others)
 
 
 def _has_density(family: Family, mean: Mean) -> np.ndarray:

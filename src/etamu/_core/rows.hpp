@@ -20,11 +20,10 @@ struct RowBlock {
     // what a link says of eta; `comp` = 1 - mu, `a` = mu'/mu, `b` = mu'/(1-mu), `curve` = mu''/mu'
     alignas(64) double mu[MAX_BLOCK], dmu[MAX_BLOCK], curve[MAX_BLOCK];
     alignas(64) double log_mu[MAX_BLOCK], log_comp[MAX_BLOCK], a[MAX_BLOCK], b[MAX_BLOCK];
+    alignas(64) double bend[MAX_BLOCK], bend_comp[MAX_BLOCK];  // a - curve and b + curve
 };
 
 struct Totals { V deviance{}, pearson{}; };
-
-ETAMU_INLINE V nan_to(V x, double to) { return x == x ? x : all(to); }
 
 // ---- stable pieces -------------------------------------------------------------------------------------------
 
@@ -71,6 +70,15 @@ ETAMU_INLINE V tweedie_half_deviance(V y, V mu, V log_mu, double p) {
     return y == 0.0 ? scale / a : d;
 }
 
+// y log(y/mu) - (y + k) log((y + k)/(mu + k)); log(1 + mu/k) from log mu, as mu may overflow
+ETAMU_INLINE V negative_binomial_half_deviance(V y, V mu, V log_mu, double k) {
+    V u = log_mu - std::log(k), grown = max(u, V{}) + log1p(exp(-abs(u)));
+    V far = y * (log(y) - log_mu) - (y + k) * (log((y + k) / k) - grown);
+    V near = poisson_half_deviance(y, mu, log_mu) - poisson_half_deviance(y + k, mu + k, log(mu + k));
+    V d = abs(y - mu) < 0.1 * (y + mu) ? near : far;
+    return y == 0.0 ? k * grown : d;
+}
+
 // erfc(x) exp(x^2) for x >= 0
 inline double erfcx(double x) {
     if (x > 12) {
@@ -95,6 +103,9 @@ ETAMU_INLINE void complementary_log(V t, V& log_p, V& log_q, V& p, V& q, V& a) {
     V ratio = t / expm1(t);
     a = t > 745.0 ? V{} : (t < 1e-300 ? all(1.0) : ratio);
 }
+
+// t/expm1(t) - 1 + t with a = t/expm1(t)
+ETAMU_INLINE V cloglog_bend(V t, V a) { return t < 0.01 ? t * (0.5 + t * (1.0 / 12.0 - t * t / 720.0)) : a - 1.0 + t; }
 
 inline void probit_row(double eta, double& mu, double& q, double& lp, double& lq, double& dmu, double& a, double& b) {
     double z = std::fabs(eta), e = erfcx(z * 0.70710678118654752440);
@@ -126,11 +137,14 @@ inline void link_stage(const Problem& problem, RowBlock& t, int count) {
             if (problem.link == PROBIT) probit_row(eta, t.mu[i], q, t.log_mu[i], t.log_comp[i], t.dmu[i], t.a[i], t.b[i]);
             else cauchit_row(eta, t.mu[i], q, t.log_mu[i], t.log_comp[i], t.dmu[i], t.a[i], t.b[i]);
             t.curve[i] = problem.link == PROBIT ? -eta : -2 * eta / (1 + eta * eta);
+            t.bend[i] = t.a[i] - t.curve[i];
+            t.bend_comp[i] = t.b[i] + t.curve[i];
         }
         return;
     }
     for (int i = 0; i < count; i += L) {
-        V eta = load(t.eta + i), mu, dmu, curve, lp, lq, a, b;
+        V eta = load(t.eta + i), mu, dmu, curve, lp, lq, a, b, bend, bend_comp;
+        bool bent = false;  // and the bends
         bool unit = false;  // the link itself maps to (0, 1) and has filled lp, lq, a, b
         switch (problem.link) {
             case IDENTITY: mu = eta; dmu = all(1); curve = V{}; break;
@@ -144,20 +158,24 @@ inline void link_stage(const Problem& problem, RowBlock& t, int count) {
                 V e = exp(-abs(eta)), s = 1.0 / (1.0 + e), l = log1p(e), r = e * s;
                 mu = eta >= 0.0 ? s : r; b = mu; a = eta >= 0.0 ? r : s;
                 lp = min(eta, V{}) - l; lq = -max(eta, V{}) - l;
-                dmu = s * r; curve = a - b; unit = true; break;
+                dmu = s * r; curve = a - b; unit = bent = true; bend = b; bend_comp = a; break;
             }
             case CLOGLOG: {
                 V q, tt = exp(eta);
                 complementary_log(tt, lp, lq, mu, q, a); b = tt; dmu = tt < 745.0 ? tt * q : V{}; curve = 1.0 - tt;
-                lp = eta < -690.0 ? eta : lp; unit = true; break;
+                lp = eta < -690.0 ? eta : lp; unit = bent = true;
+                bend = cloglog_bend(tt, a); bend_comp = all(1); break;
             }
             default: {  // LOGLOG
                 V q, tt = exp(-eta);
                 complementary_log(tt, lq, lp, q, mu, b); a = tt; dmu = tt < 745.0 ? tt * mu : V{}; curve = tt - 1.0;
-                lq = eta > 690.0 ? -eta : lq; unit = true; break;
+                lq = eta > 690.0 ? -eta : lq; unit = bent = true;
+                bend = all(1); bend_comp = cloglog_bend(tt, b); break;
             }
         }
         if (!unit) { lp = log(mu); lq = log1p(-mu); a = dmu / mu; b = dmu / (1.0 - mu); }
+        if (!bent) { bend = a - curve; bend_comp = b + curve; }
+        store(t.bend + i, bend); store(t.bend_comp + i, bend_comp);
         store(t.mu + i, mu); store(t.dmu + i, dmu); store(t.curve + i, curve);
         store(t.log_mu + i, lp); store(t.log_comp + i, lq); store(t.a + i, a); store(t.b + i, b);
     }
@@ -170,15 +188,17 @@ struct Row { V deviance, score, weight, pearson; };
 // score = (y-mu) mu'/V; expected W = mu'^2/V; observed W subtracts (y-mu) d(mu'/V)/deta
 ETAMU_INLINE V observed(V expected, V score, V curve, V slope) { return expected - score * (curve - slope); }
 
-ETAMU_INLINE Row binomial_row(V y, V lp, V lq, V a, V b, V curve, bool expected) {
+ETAMU_INLINE Row binomial_row(V y, V lp, V lq, V a, V b, V bend, V bend_comp, bool expected) {
     Row r;
     V z = 1.0 - y;
     r.score = (y == 0.0 ? V{} : y * a) - (z == 0.0 ? V{} : z * b);
     r.weight = a * b;
     V entropy = (y == 0.0 ? V{} : y * (log(y) - lp)) + (z == 0.0 ? V{} : z * (log(z) - lq));
-    r.deviance = 2.0 * entropy;
-    r.pearson = r.score * r.score / r.weight;
-    if (!expected) r.weight = (y == 0.0 ? V{} : y * a * (a - curve)) + (z == 0.0 ? V{} : z * b * (b + curve));
+    V mu = exp(lp), q = exp(lq);
+    V stable = poisson_half_deviance(y, mu, lp) + poisson_half_deviance(z, q, lq);
+    r.deviance = 2.0 * (abs(y - mu) < 0.1 * min(y, z) ? stable : entropy);
+    r.pearson = r.score * (r.score / r.weight);
+    if (!expected) r.weight = (y == 0.0 ? V{} : y * a * bend) + (z == 0.0 ? V{} : z * b * bend_comp);
     return r;
 }
 
@@ -204,7 +224,7 @@ template <bool FRACTIONS> ETAMU_INLINE Row logit_row(V y, V eta) {
         V far = (y == 0.0 ? V{} : y * (log(y) - lp)) + (z == 0.0 ? V{} : z * (log(z) - lq));
         r.deviance = 2.0 * (abs(y - mu) < 0.1 * min(y, z) ? near : far);
         V odds = up ? e : 1.0 / e;
-        r.pearson = y == 1.0 ? odds : y == 0.0 ? 1.0 / odds : r.score * r.score / r.weight;
+        r.pearson = y == 1.0 ? odds : y == 0.0 ? 1.0 / odds : r.score * (r.score / r.weight);
     } else {
         I one = y != 0.0;
         r.score = one ? q : -mu;
@@ -229,14 +249,11 @@ ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, bool expected)
             r.deviance = (ratio - 1.0) * (ratio - 1.0) / y; r.pearson = (ratio - 1.0) * (ratio - 1.0) * inv; break; }
         case TWEEDIE: { V q = exp((1 - par) * eta); r.weight = exp((2 - par) * eta); slope = all(par);
             r.score = y * q - r.weight; r.deviance = 2.0 * tweedie_half_deviance(y, mu, eta, par);
-            r.pearson = r.score * r.score / r.weight; break; }
+            r.pearson = r.score * (r.score / r.weight); break; }
         case NEGATIVE_BINOMIAL: { V s = 1.0 / (1.0 + mu / par); r.weight = mu * s; r.score = (y - mu) * s;
             V big = exp(-eta) + 1.0 / par; r.weight = 1.0 / big; r.score = y * s - r.weight;
             slope = 1.0 + (1.0 / par) / big;
-            V far = y * (log(y) - eta) - (y + par) * (log((y + par) / par) - log1p(mu / par));
-            V near = poisson_half_deviance(y, mu, eta) - poisson_half_deviance(y + par, mu + par, log(mu + par));
-            V d = abs(y - mu) < 0.1 * (y + mu) ? near : far;
-            r.deviance = 2.0 * (y == 0.0 ? par * log1p(mu / par) : d); r.pearson = r.score * r.score / r.weight; break; }
+            r.deviance = 2.0 * negative_binomial_half_deviance(y, mu, eta, par); r.pearson = r.score * (r.score / r.weight); break; }
         default: r.weight = mu * mu; r.score = (y - mu) * mu; slope = V{};
             r.deviance = (y - mu) * (y - mu); r.pearson = r.deviance;
     }
@@ -251,45 +268,57 @@ ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, bool expected)
     return r;
 }
 
-ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, V lmu, bool expected) {
+// the same families under any other link, from mu, mu' and a = mu'/mu; `edge` allows a mean that rounds to 0
+ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, V lmu, V a, bool expected, bool edge) {
     Row r;
-    V residual = y - mu, variance, slope;  // slope = V'(mu) / V(mu)
+    V residual = y - mu, inverse = exp(-lmu), t = y * inverse - 1.0, slope;  // slope = V'(mu) mu' / V
     switch (family) {
-        case POISSON: variance = mu; slope = 1.0 / mu; r.deviance = 2.0 * poisson_half_deviance(y, mu, lmu); break;
-        case GAMMA: variance = mu * mu; slope = 2.0 / mu; r.deviance = 2.0 * gamma_half_deviance(y, y / mu, lmu); break;
-        case INVERSE_GAUSSIAN: variance = mu * mu * mu; slope = 3.0 / mu;
-            r.deviance = (residual / mu) * (residual / mu) / y; break;
-        case TWEEDIE: variance = exp(par * lmu); slope = par / mu; r.deviance = 2.0 * tweedie_half_deviance(y, mu, lmu, par); break;
-        case NEGATIVE_BINOMIAL: { variance = mu * (1.0 + mu / par); slope = (1.0 + 2.0 * mu / par) / variance;
-            V far = y * (log(y) - lmu) - (y + par) * (log((y + par) / par) - log1p(mu / par));
-            V near = poisson_half_deviance(y, mu, lmu) - poisson_half_deviance(y + par, mu + par, log(mu + par));
-            V d = abs(residual) < 0.1 * (y + mu) ? near : far;
-            r.deviance = 2.0 * (y == 0.0 ? par * log1p(mu / par) : d); break; }
-        default: variance = all(1); slope = V{}; r.deviance = residual * residual;
+        case POISSON: r.score = residual * a; r.weight = a * dmu; slope = a;
+            r.pearson = y == 0.0 ? mu : residual * (residual * inverse);
+            r.deviance = 2.0 * poisson_half_deviance(y, mu, lmu); break;
+        case GAMMA: r.score = a * t; r.weight = a * a; slope = 2.0 * a; r.pearson = t * t;
+            r.deviance = 2.0 * gamma_half_deviance(y, y * inverse, lmu); break;
+        case INVERSE_GAUSSIAN: r.score = a * t * inverse; r.weight = a * a * inverse; slope = 3.0 * a; r.pearson = t * t * inverse;
+            r.deviance = t * t / y; break;
+        case TWEEDIE: { V whole = exp((2 - par) * lmu), half = exp(-0.5 * par * lmu);
+            V root = abs(lmu) > 300.0 ? y * half - exp((1 - 0.5 * par) * lmu) : residual * half;
+            r.score = a * (y * exp((1 - par) * lmu) - whole); r.weight = a * a * whole; slope = par * a;
+            r.pearson = y == 0.0 ? whole : root * root; r.deviance = 2.0 * tweedie_half_deviance(y, mu, lmu, par); break; }
+        case NEGATIVE_BINOMIAL: { V big = inverse + 1.0 / par; r.score = a * (y / (1.0 + mu / par) - 1.0 / big); r.weight = a * a / big;
+            slope = a * (1.0 + 1.0 / (1.0 + par * inverse)); r.pearson = lmu > 0.0 ? t * t / big : residual * residual / (mu * (1.0 + mu / par));
+            r.deviance = 2.0 * negative_binomial_half_deviance(y, mu, lmu, par); break; }
+        default: r.score = residual * dmu; r.weight = dmu * dmu; slope = V{}; r.deviance = residual * residual; r.pearson = r.deviance;
     }
-    V factor = dmu / variance;
-    r.score = residual * factor;
-    r.weight = dmu * factor;
-    r.pearson = residual * residual / variance;
-    if (!expected) r.weight = observed(r.weight, r.score, curve, slope * dmu);
+    if (!expected) r.weight = observed(r.weight, r.score, curve, slope);
     // outside the family's mean space the row has no density: an infinite deviance, and nothing to add
     if (family != GAUSSIAN) {
-        I inside = (mu > 0.0) & (mu < INF);
-        r.deviance = inside ? r.deviance : all(INF);
-        r.score = inside ? r.score : V{}; r.weight = inside ? r.weight : V{}; r.pearson = inside ? r.pearson : V{};
+        I inside = edge ? mu >= 0.0 : mu > 0.0;
+        r.deviance = inside & (mu < INF) ? r.deviance : all(INF);
+    } else {
+        r.deviance = mu == mu ? r.deviance : all(INF);
     }
     return r;
 }
 
 inline bool maps_to_unit(int link) { return link == LOGIT || link == PROBIT || link == CLOGLOG || link == LOGLOG || link == CAUCHIT; }
 
+// rows.py, _within_range
+ETAMU_INLINE Row within_range(Row r, I known) {
+    I lost = known & ~(r.deviance < INF);
+    r.deviance = lost ? all(INF) : r.deviance;
+    r.score = lost | (known & (r.score != r.score)) ? V{} : r.score;
+    r.weight = lost | (known & (r.weight != r.weight)) ? V{} : r.weight;
+    r.pearson = lost | (known & (r.pearson != r.pearson)) ? V{} : r.pearson;
+    return r;
+}
+
 template <class Compute>
 ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Ahead& ahead, Compute compute) {
     V deviance{}, pearson{};
     for (int i = 0; i < count; i += L) {
         ahead.step(count / 2);
-        V w = load(t.w + i);
-        Row r = compute(i);
+        V w = load(t.w + i), eta = load(t.eta + i);
+        Row r = within_range(compute(i), eta == eta);
         I used = w != 0.0;  // a row of weight zero adds nothing, whatever its y and eta
         store(t.score + i, used ? w * r.score : V{});
         store(t.weight + i, used ? w * r.weight : V{});
@@ -324,21 +353,21 @@ inline void row_terms(const Problem& problem, RowBlock& t, int count, int inform
         const bool confined = maps_to_unit(problem.link);
         each_row(t, count, totals, ahead, [&](int i) {
             Row r = binomial_row(load(t.y + i), load(t.log_mu + i), load(t.log_comp + i), load(t.a + i), load(t.b + i),
-                                 load(t.curve + i), expected);
+                                 load(t.bend + i), load(t.bend_comp + i), expected);
             if (!confined) {
                 V mu = load(t.mu + i), eta = load(t.eta + i);
                 I inside = problem.link == LOG ? eta < 0.0 : (mu > 0.0) & (mu < 1.0);
                 r.deviance = inside ? r.deviance : all(INF);
                 r.score = inside ? r.score : V{}; r.weight = inside ? r.weight : V{}; r.pearson = inside ? r.pearson : V{};
             }
-            r.pearson = nan_to(r.pearson, 0.0);
             return r;
         });
     } else {
         link_stage(problem, t, count);
+        const bool edge = maps_to_unit(problem.link) || problem.link >= INVERSE_SQUARED;
         each_row(t, count, totals, ahead, [&](int i) {
             return general_row(family, par, load(t.y + i), load(t.mu + i), load(t.dmu + i), load(t.curve + i),
-                               load(t.log_mu + i), expected);
+                               load(t.log_mu + i), load(t.a + i), expected, edge);
         });
     }
 }

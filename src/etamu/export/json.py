@@ -14,7 +14,7 @@ import numpy as np
 from etamu.design.encode import DesignSpec
 from etamu.errors import EtamuError, ModelFileError, SpecificationError
 from etamu.families import ALIASES, FAMILIES, Family, Multinomial, NegativeBinomial, Quasi, Tweedie
-from etamu.links import LINKS, Link, power, resolve_link
+from etamu.links import LINKS, Link, is_power, power, resolve_link
 from etamu.model import Fit
 from etamu.solvers.base import Status, Step, Trace
 
@@ -43,7 +43,7 @@ def _family_to_dict(family: Family) -> dict[str, Any]:
 def _link_to_dict(link: Link, family: Family) -> dict[str, Any]:
     if LINKS.get(link.name) is link:
         return {"name": link.name}
-    if link.parameter is not None and power(link.parameter) == link:
+    if is_power(link):
         return {"name": "power", "parameter": link.parameter}
     if link.name == "nb" and isinstance(family, NegativeBinomial):
         return {"name": "nb"}

@@ -88,8 +88,7 @@ class Binomial(Family):
         return mean.dlog_mu * mean.dlog_complement
 
     def observed_weight(self, y: Array, mean: Mean) -> Array:
-        up, down, curvature = mean.dlog_mu, mean.dlog_complement, mean.curvature
-        return _times(y, up * (up - curvature)) + _times(1.0 - y, down * (down + curvature))
+        return _times(y, mean.dlog_mu * mean.bend) + _times(1.0 - y, mean.dlog_complement * mean.bend_complement)
 
     def variance_slope(self, mean: Mean) -> Array:
         return mean.dlog_mu - mean.dlog_complement

@@ -61,8 +61,10 @@ class NegativeBinomial(Family):
         k = self.theta
         stable = poisson_half_deviance(y, mu, log_mu) - poisson_half_deviance(y + k, mu + k, np.log(mu + k))
         near = np.abs(y - mu) < 0.1 * (y + mu)
-        far = y * (np.log(y) - log_mu) - (y + k) * (np.log((y + k) / k) - np.log1p(mu / k))
-        return np.where(y == 0, k * np.log1p(mu / k), np.where(near, stable, far))
+        u = log_mu - math.log(k)
+        grown = np.maximum(u, 0.0) + np.log1p(np.exp(-np.abs(u)))  # log(1 + mu/k), for a mean that overflows too
+        far = y * (np.log(y) - log_mu) - (y + k) * (np.log((y + k) / k) - grown)
+        return np.where(y == 0, k * grown, np.where(near, stable, far))
 
     @np.errstate(all="ignore")
     def unit_deviance(self, y: Array, mu: Array) -> Array:
@@ -83,6 +85,12 @@ class NegativeBinomial(Family):
 
     def information_weight(self, mean: Mean) -> Array:
         return mean.dlog_mu**2 / (np.exp(-mean.log_mu) + 1.0 / self.theta)
+
+    def pearson_at(self, y: Array, mean: Mean) -> Array:
+        """(y - mu)^2/V; above mean 1 as (y/mu - 1)^2 / (1/mu + 1/theta), which does not overflow."""
+        inverse = np.exp(-mean.log_mu)
+        large = (y * inverse - 1.0) ** 2 / (inverse + 1.0 / self.theta)
+        return np.where(mean.log_mu > 0, large, (y - mean.mu) ** 2 / self.variance(mean.mu))
 
     def variance_slope(self, mean: Mean) -> Array:
         return mean.dlog_mu * (1.0 + 1.0 / (1.0 + self.theta * np.exp(-mean.log_mu)))

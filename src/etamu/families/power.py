@@ -65,5 +65,8 @@ class PowerFamily(Family):
         return self.exponent() * mean.dlog_mu
 
     def pearson_at(self, y: Array, mean: Mean) -> Array:
-        half = np.exp(-0.5 * self.exponent() * mean.log_mu)
-        return ((y - mean.mu) * half) ** 2
+        p = self.exponent()
+        half = np.exp(-0.5 * p * mean.log_mu)
+        apart = y * half - np.exp((1.0 - 0.5 * p) * mean.log_mu)  # where mu itself leaves the range of doubles
+        root = np.where(np.abs(mean.log_mu) > 300.0, apart, (y - mean.mu) * half)
+        return np.where(y == 0, np.exp((2.0 - p) * mean.log_mu), root**2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from etamu.core import core
 from etamu.families import FAMILIES
-from etamu.links import LINKS, Link
+from etamu.links import LINKS, Link, is_power
 from etamu.rows import row_terms
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
@@ -62,10 +62,7 @@ def _columns(problem: Problem) -> list[tuple[int, int, int, int, float, float]] 
 def _link_code(link: Link) -> int | None:
     if LINKS.get(link.name) is link:
         return _LINKS.index(link.name) if link.name in _LINKS else None
-    from etamu.links import power
-
-    known = link.parameter is not None and power(link.parameter) == link
-    return _LINKS.index("power") if known else None
+    return _LINKS.index("power") if is_power(link) else None
 
 
 class Plan:
