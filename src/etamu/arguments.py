@@ -14,12 +14,12 @@ from etamu.design.frames import Table
 from etamu.design.missing import complete_rows, take
 from etamu.design.parser import Call, Name, Node, parse
 from etamu.design.terms import Formula, evaluate
-from etamu.errors import FormulaError, LengthError, SpecificationError, unknown
+from etamu.errors import FormulaError, LengthError, ResponseError, SpecificationError, unknown
 from etamu.families import Family, Multinomial
 from etamu.links import LINKS, Link, resolve_link
 from etamu.sources.problem import Problem
 
-__all__ = ["Ingredients", "build_problem", "from_table", "read_start", "split_response", "without_missing"]
+__all__ = ["Ingredients", "build_problem", "read_start", "split_response", "without_missing"]
 
 Array = np.ndarray[Any, Any]
 
@@ -38,16 +38,8 @@ class Ingredients:
     arrays: dict[str, Any]
     spec: DesignSpec | None
     offset_given: bool  # predictions need an offset passed again
-    exposure: str | None  # or an exposure column, which predictions read
-
-
-def from_table(value: Any, table: Table, name: str) -> Any:
-    """An argument that may be a column name or an expression of columns."""
-    if not isinstance(value, str):
-        return value
-    if value in table.columns:
-        return table.numbers(value)
-    return evaluate(parse(value), table)
+    exposure: str | None  # or an exposure that is a column or expression, which predictions read
+    offset: str | None
 
 
 def split_response(node: Node, table: Table, family: Family) -> tuple[Any, Array | None]:
@@ -56,6 +48,8 @@ def split_response(node: Node, table: Table, family: Family) -> tuple[Any, Array
         if len(node.arguments) != 2 or family.support.high != 1:
             raise FormulaError("formula: cbind(successes, failures) is a binomial response of two columns.")
         good, bad = (np.asarray(evaluate(a, table), dtype=float) for a in node.arguments)
+        if min(good.min(initial=0.0), bad.min(initial=0.0)) < 0:
+            raise ResponseError("formula: cbind(successes, failures) holds negative counts; counts must be 0 or more.")
         trials = good + bad
         return np.divide(good, trials, out=np.zeros_like(trials), where=trials > 0), trials
     if isinstance(node, Name):
@@ -75,7 +69,7 @@ def build_problem(built: Ingredients) -> tuple[Problem, checks.Response, Array |
         w = built.trials if w is None else built.trials * w
         w = checks.read_weights("trials", w, rows)
     f = None if built.arrays["frequency"] is None else checks.read_weights("frequency", built.arrays["frequency"], rows)
-    weight = w if f is None else f if w is None else w * f
+    weight = w if f is None else f if w is None else w.astype(float) * f
     if weight is not None and float(weight.max()) == 0:
         checks.read_weights("weights", weight, rows)
     used = None if weight is None or weight.min() > 0 else weight > 0
@@ -113,12 +107,16 @@ def without_missing(table: Table, formula: Formula, arrays: dict[str, Any], miss
         return table, arrays
     if missing != "drop":
         raise unknown("missing", missing, ["raise", "drop"])
-    keep = complete_rows(table, formula, arrays)
+    names = [parse(v) for v in arrays.values() if isinstance(v, str)]
+    keep = complete_rows(table, formula, names, arrays)
     return (table, arrays) if keep.all() else take(table, arrays, keep)
 
 
 def read_start(start: Any, problem: Problem) -> Array:
-    beta = np.array(start, dtype=float)
+    try:
+        beta = np.array(start, dtype=float)
+    except (TypeError, ValueError):
+        raise SpecificationError(f"`start` is a {type(start).__name__} that does not hold numbers; pass coefficients of shape {problem.shape}.") from None
     if beta.shape != problem.shape:
         raise LengthError(f"`start` has shape {beta.shape} but the model has coefficients of shape {problem.shape}.")
     if not np.isfinite(beta).all():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from etamu.design.columns import Design
-from etamu.design.frames import as_vector, encode_labels, level_name
+from etamu.design.frames import as_table, as_vector, encode_labels, is_table, level_name
 from etamu.errors import DataError, LengthError, MissingValueError, NotEnoughDataError, ResponseError, SpecificationError, WeightError
 from etamu.families.base import UNIT_OPEN, Family
 from etamu.families.multinomial import Multinomial
@@ -62,7 +62,7 @@ def read_response(y: Any, family: Family, rows: int) -> Response:
     check_length("y", response.y, rows)
     if rows == 0:
         raise NotEnoughDataError("the data have 0 rows; a fit needs at least one.")
-    return response if response.levels is not None else replace(response, y=response.y)
+    return response
 
 
 def _is_labelled(y: Any) -> bool:
@@ -93,7 +93,16 @@ def _refuse_missing_labels(codes: Array) -> None:
 
 
 def _class_response(y: Any) -> Response:
-    array = np.asarray(y) if isinstance(y, (list, tuple)) else y
+    array = y
+    if isinstance(y, (list, tuple)) or is_table(y):
+        try:
+            array = np.column_stack([as_vector(c, n) for n, c in as_table(y).columns.items()]) if is_table(y) else np.asarray(y)
+        except ValueError as error:
+            raise DataError(f"`y` cannot be read: {error}. Pass one label per row, or one-hot rows.") from None
+    if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if isinstance(array, np.ndarray) and array.ndim not in (1, 2):
+        raise DataError(f"`y` has shape {array.shape}; pass one label per row, or one-hot rows.")
     if isinstance(array, np.ndarray) and array.ndim == 2:
         return _one_hot(array)
     if isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iub" and len(array):
@@ -122,7 +131,7 @@ def check_support(response: Response, family: Family) -> None:
     if response.levels is not None:
         return
     low, high = _ends(y)
-    if not np.isfinite(low + high):
+    if not (np.isfinite(low) and np.isfinite(high)):
         _refuse_missing("y", y)
     ok = family.support.contains(np.array([low, high]))
     if not ok.all():
@@ -154,7 +163,7 @@ def read_weights(name: str, values: Any, rows: int) -> Array:
     w = as_vector(values, name)
     check_length(name, w, rows)
     low, high = _ends(w)
-    if not np.isfinite(low + high):
+    if not (np.isfinite(low) and np.isfinite(high)):
         bad = ~np.isfinite(w)
         raise WeightError(f"`{name}` is {w[np.argmax(bad)].item()!r} in row {int(np.argmax(bad))} ({int(bad.sum())} such rows); weights must be finite.")
     if low < 0:
@@ -169,9 +178,10 @@ def combine_offset(offset: Any, exposure: Any, link: Link, rows: int) -> Array |
     """Offset + log(exposure), each one value per row."""
     total: Array | None = None
     if offset is not None:
-        total = as_vector(np.full(rows, float(offset)) if isinstance(offset, (int, float)) else offset, "offset")
+        total = as_vector(np.full(rows, float(offset)) if np.ndim(offset) == 0 and isinstance(offset, (int, float, np.number)) else offset, "offset")
         check_length("offset", total, rows)
-        if not np.isfinite(total.sum(dtype=float)):
+        low, high = _ends(total) if rows else (0.0, 0.0)
+        if not (np.isfinite(low) and np.isfinite(high)):
             _refuse_missing("offset", total)
     if exposure is not None:
         if link.name != "log":
@@ -183,7 +193,8 @@ def combine_offset(offset: Any, exposure: Any, link: Link, rows: int) -> Array |
             bad = ~((e > 0) & np.isfinite(e))
             row = int(np.argmax(bad))
             raise DataError(f"`exposure` is {e[row].item()!r} in row {row} ({int(bad.sum())} such rows); exposure must be positive and finite.")
-        total = np.log(e) if total is None else total + np.log(e)
+        logarithm = np.log(e.astype(float))
+        total = logarithm if total is None else total + logarithm
     return total
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from etamu import checks
-from etamu.arguments import Ingredients, build_problem, from_table, read_start, split_response, without_missing
+from etamu.arguments import Ingredients, build_problem, read_start, split_response, without_missing
+from etamu.design.columns import Design
 from etamu.design.encode import encode, learn, offset_of
 from etamu.design.frames import as_table
 from etamu.design.inputs import read_matrix
 from etamu.design.missing import drop_rows
-from etamu.design.terms import read_formula
-from etamu.errors import FormulaError, unknown
+from etamu.design.terms import from_table, read_formula
+from etamu.errors import FormulaError, SpecificationError, unknown
 from etamu.families import Family, resolve_family
 from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.links import Link
@@ -85,15 +86,16 @@ def glm(
         raise FormulaError(f"formula {formula!r} has no response; write 'response ~ terms'.")
     resolved = resolve_family(family)
     named = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
+    table, named = without_missing(table, parsed, named, missing)
     arrays = {name: from_table(value, table, name) for name, value in named.items()}
-    table, arrays = without_missing(table, parsed, arrays, missing)
     y, trials = split_response(parsed.response, table, resolved)
     spec = learn(parsed, table)
     design = encode(spec, table)
     inside = offset_of(spec, table)
     exposure_name = exposure if isinstance(exposure, str) else None
-    given = offset is not None or (exposure is not None and exposure_name is None)
-    built = Ingredients(design, y, resolved, link, trials, parsed.intercept, inside, arrays, spec, given, exposure_name)
+    offset_name = offset if isinstance(offset, str) else None
+    given = (offset is not None and offset_name is None) or (exposure is not None and exposure_name is None)
+    built = Ingredients(design, y, resolved, link, trials, parsed.intercept, inside, arrays, spec, given, exposure_name, offset_name)
     return _fit(built, solver, start, control)
 
 
@@ -129,19 +131,26 @@ def fit(
     """
     if missing not in ("raise", "drop"):
         raise unknown("missing", missing, ["raise", "drop"])
-    design = read_matrix(X, names, intercept)
+    if not isinstance(intercept, (bool, np.bool_)):
+        raise SpecificationError(f"`intercept` is {intercept!r}; pass True or False.")
     arrays = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
     if missing == "drop":
-        design, y, arrays = drop_rows(design, y, arrays)
+        X, y, arrays = drop_rows(X, y, arrays)
+    design = read_matrix(X, names, bool(intercept))
+    if isinstance(X, Design):  # an encoded design says itself whether it has a constant
+        intercept = design.width > 0 and design.columns[0].values is None
     given = offset is not None or exposure is not None
-    built = Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays, None, given, None)
+    built = Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays, None, given, None, None)
     return _fit(built, solver, start, control)
 
 
 # ---- the fitted model ---------------------------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")  # overflow on the way is dealt with where it shows, in the sums
 def _fit(built: Ingredients, solver: Any, start: Any, control: Control | None) -> Fit:
+    if control is not None and not isinstance(control, Control):
+        raise SpecificationError(f"`control` is a {type(control).__name__}; pass em.Control(...).")
     control = control or Control()
     method = resolve_solver(solver)
     problem, response, frequency = build_problem(built)
@@ -188,6 +197,7 @@ def _assemble(built: Ingredients, response: checks.Response, frequency: Array | 
         spec=built.spec,
         offset_given=built.offset_given,
         exposure=built.exposure,
+        offset=built.offset,
         response_levels=response.levels,
         class_names=class_names,
         estimate=Estimate(solution.beta, solution.sums, scaling, kept, error, expansion),

@@ -117,7 +117,6 @@ class Mean:
     def dlog_complement(self) -> Array:
         return self.link.dlog_complement(self.eta) if self.link.dlog_complement else self.dmu / self.complement
 
-
     @cached_property
     def bend(self) -> Array:
         return self.link.bend(self.eta) if self.link.bend else self.dlog_mu - self.curvature

@@ -75,6 +75,7 @@ class Fit:
     spec: DesignSpec | None = None
     offset_given: bool = False
     exposure: str | None = None
+    offset: str | None = None
     response_levels: tuple[object, ...] | None = None
     class_names: tuple[str, ...] | None = None
     estimate: Estimate | None = field(default=None, repr=False, compare=False)
@@ -208,6 +209,8 @@ class Fit:
 
     def confint(self, level: float = 0.95, method: str = "wald") -> Array:
         """Confidence intervals, shape (coefficients, 2) in the order of ``labels``; Wald, with t when phi is estimated."""
+        if not isinstance(level, (int, float)):
+            raise SpecificationError(f"`level` is {level!r}; pass a confidence level between 0 and 1, e.g. 0.95.")
         if method != "wald":
             raise unknown("method", method, ["wald"])
         return _wald.interval(self._flat(self.coef), self._flat(self.stderror()), level, self._df)
@@ -245,7 +248,8 @@ class Fit:
         """Decimal digits every coefficient is known to: -log10 of the largest relative error bound (0 when none is)."""
         with np.errstate(all="ignore"):
             ratio = self.error_bound / np.abs(self.coef)
-        worst = float(np.nanmax(ratio)) if np.isfinite(self.coef).any() else 1.0
+        known = ratio[~np.isnan(ratio)]
+        worst = float(known.max()) if known.size else 1.0
         return float(min(15.95, max(0.0, -math.log10(worst)))) if worst > 0 else 15.95
 
     # ---- prediction ---------------------------------------------------------------------------------------------

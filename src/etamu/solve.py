@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from etamu import checks
-from etamu.families import Gaussian
+from etamu.families import Gaussian, Multinomial
 from etamu.inference.covariance import Scaling
 from etamu.links import LINKS
 from etamu.solvers.base import Control, Solution, Status, Step
@@ -98,9 +98,9 @@ def _solve(problem: Problem, intercept: bool, method: Any, given: Array | None, 
     start = scaling.to_fit(given) if given is not None else default_start(problem, source, intercept)
     method, reason = _choose(method, problem)
     if isinstance(method, LBFGS):
-        solution = lbfgs(source.sum, start, control, method, _preconditioner(source, problem, start), known)
+        solution = _confirmed(lbfgs(source.sum, start, control, method, _preconditioner(source, problem, start), known), source, control)
     elif isinstance(method, NewtonCG):
-        solution = newton_cg(source.sum, start, control, method, _preconditioner(source, problem, start), known)
+        solution = _confirmed(newton_cg(source.sum, start, control, method, _preconditioner(source, problem, start), known), source, control)
     else:
         factor: Factorised | None = None
         early: tuple[Step, ...] = ()
@@ -108,6 +108,13 @@ def _solve(problem: Problem, intercept: bool, method: Any, given: Array | None, 
             start, factor, early = sample_start(source, problem, start, method.information)
         solution = newton(source.sum, start, control, method, _traits(problem), factor).with_steps(early)
     return _checked(solution, problem), _NAMES[type(method)], reason
+
+
+def _confirmed(found: Solution, source: Memory, control: Control) -> Solution:
+    """A Newton step from where a score-only solver stopped: it sees what scores cannot, separation and dependent columns."""
+    if found.beta.size > _INFORMATION_LIMIT or found.status is Status.NOT_FINITE:
+        return found
+    return newton(source.sum, found.beta, control, problem=_traits(source.problem)).with_steps(found.steps)
 
 
 def _choose(method: Any, problem: Problem) -> tuple[Newton | LBFGS | NewtonCG, str]:
@@ -165,18 +172,14 @@ def _preconditioner(source: Memory, problem: Problem, start: Array) -> Any:
 
 
 def _by_factor(problem: Problem, intercept: bool, scaling: Scaling, control: Control, before: Solution) -> tuple[tuple[int, ...], Problem, Scaling, Solution]:
-    """Find aliased columns by QR, drop them, and solve what is left; by QR throughout when it stays ill-conditioned."""
+    """Find aliased columns by QR and solve without them; when there are none, the start was bad or the columns nearly
+    collinear: start again with damped steps, and by QR throughout if the information stays singular.
+    """
     design = problem.design
-    ranked = problem
-    if problem.equations is not None:
-        ranked = replace(problem, family=Gaussian(), link=LINKS["identity"], equations=None, reference=None)
-    beta = before.beta if problem.equations is None else np.zeros(design.width)
-    triangle = Memory(ranked, control.threads).sum(Request(beta, 2, "expected", form="factor")).information
+    plain = replace(problem, family=Gaussian(), link=LINKS["identity"], offset=None, equations=None, reference=None)
+    triangle = Memory(plain, control.threads).sum(Request(np.zeros(design.width), 2, "expected", form="factor")).information
     if triangle is None or not np.isfinite(triangle).all():
-        beta = np.zeros(design.width)
-        plain = replace(ranked, family=Gaussian(), link=LINKS["identity"], offset=None)
-        triangle = Memory(plain, control.threads).sum(Request(beta, 2, "expected", form="factor")).information
-    assert triangle is not None
+        return tuple(range(design.width)), problem, scaling, replace(before, status=Status.NOT_FINITE)
     dropped = set(aliased_columns(triangle[:-1, :-1]))
     kept = tuple(j for j in range(design.width) if j not in dropped)
     if dropped:
@@ -184,12 +187,10 @@ def _by_factor(problem: Problem, intercept: bool, scaling: Scaling, control: Con
         problem = replace(problem, design=design.keep(kept))
         center = scaling.center[list(kept)] if scaling.center is not None and intercept else None
         scaling = Scaling(center, None if scaling.scale is None else scaling.scale[list(kept)])
-        source = Memory(problem, control.threads)
-        start = default_start(problem, source, intercept) if kept else np.zeros(problem.shape)
-        solution = newton(source.sum, start, control, problem=_traits(problem)).with_steps(before.steps)
-    else:
-        source = Memory(problem, control.threads)
-        solution = replace(before)
-    if solution.status is Status.ILL_CONDITIONED and problem.equations is None:
-        solution = newton(source.sum, solution.beta, control, problem=_traits(problem, "factor")).with_steps(solution.steps)
+    source = Memory(problem, control.threads)
+    start = default_start(problem, source, intercept) if kept else np.zeros(problem.shape)
+    solution = newton(source.sum, start, control, problem=replace(_traits(problem), damped=True)).with_steps(before.steps)
+    if solution.status is not Status.CONVERGED and problem.equations is None and not isinstance(problem.family, Multinomial):
+        again = newton(source.sum, solution.beta, control, problem=_traits(problem, "factor")).with_steps(solution.steps)
+        solution = again if again.status is Status.CONVERGED else solution
     return kept, problem, scaling, solution

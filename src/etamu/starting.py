@@ -29,14 +29,26 @@ def default_start(problem: Problem, source: Memory, intercept: bool) -> Array:
     if problem.equations is not None:
         return beta
     if intercept:
-        with np.errstate(all="ignore"):
-            eta = float(problem.link.eta(np.array([weighted_mean(problem)]))[0])
-        shift = 0.0 if problem.offset is None else float(np.mean(problem.offset))
-        if math.isfinite(eta):
-            beta[0] = eta - shift
+        constant = _constant(problem)
+        if math.isfinite(constant):
+            beta[0] = constant
     if _always_valid(problem) or math.isfinite(source.sum(Request(beta, 0)).deviance):
         return beta
     return _least_squares_start(problem, source)
+
+
+def _constant(problem: Problem) -> float:
+    """The intercept alone: g(mean of y), less the offset that the rows carry on average."""
+    mean = weighted_mean(problem)
+    with np.errstate(all="ignore"):
+        eta = float(problem.link.eta(np.array([mean]))[0])
+        if problem.offset is None:
+            return eta
+        _, w, offset = problem.vectors(slice(None))
+        if problem.link.name == "log":  # the mean of exp(offset), weighted, in logarithms
+            top = float(offset[w > 0].max())
+            return eta - top - float(np.log(w @ np.exp(offset - top) / w.sum()))
+        return eta - float(w @ offset / w.sum())
 
 
 def _always_valid(problem: Problem) -> bool:

@@ -27,13 +27,18 @@ struct Totals { V deviance{}, pearson{}; };
 
 // ---- stable pieces -------------------------------------------------------------------------------------------
 
-// y log(y/mu) - (y - mu) without cancellation near y = mu (Loader's bd0); log_mu is given because mu may underflow.
-ETAMU_INLINE V poisson_half_deviance(V y, V mu, V log_mu) {
-    V v = (y - mu) / (y + mu);
-    V z = v * v;
+// (atanh(v) - v) / v^3 for |v| < 0.1, z = v^2
+ETAMU_INLINE V atanh_tail(V z) {
     V s = all(1.0 / 15);
     s = s * z + 1.0 / 13; s = s * z + 1.0 / 11; s = s * z + 1.0 / 9; s = s * z + 1.0 / 7;
     s = s * z + 1.0 / 5;  s = s * z + 1.0 / 3;
+    return s;
+}
+
+// y log(y/mu) - (y - mu) without cancellation near y = mu (Loader's bd0); log_mu is given because mu may underflow.
+ETAMU_INLINE V poisson_half_deviance(V y, V mu, V log_mu) {
+    V v = (y - mu) / (y + mu);
+    V z = v * v, s = atanh_tail(z);
     V near = (y - mu) * v + 2.0 * y * v * z * s;
     V far = y * (log(y) - log_mu) - (y - mu);
     V d = abs(v) < 0.1 ? near : far;
@@ -43,10 +48,7 @@ ETAMU_INLINE V poisson_half_deviance(V y, V mu, V log_mu) {
 // (y - mu)/mu - log(y/mu); ratio = y/mu
 ETAMU_INLINE V gamma_half_deviance(V y, V ratio, V log_mu) {
     V v = (ratio - 1.0) / (ratio + 1.0);
-    V z = v * v;
-    V s = all(1.0 / 15);
-    s = s * z + 1.0 / 13; s = s * z + 1.0 / 11; s = s * z + 1.0 / 9; s = s * z + 1.0 / 7;
-    s = s * z + 1.0 / 5;  s = s * z + 1.0 / 3;
+    V z = v * v, s = atanh_tail(z);
     V near = 2.0 * z / (1.0 - v) - 2.0 * v * z * s;
     V far = (ratio - 1.0) - (log(y) - log_mu);
     return abs(v) < 0.1 ? near : far;
@@ -72,9 +74,10 @@ ETAMU_INLINE V tweedie_half_deviance(V y, V mu, V log_mu, double p) {
 
 // y log(y/mu) - (y + k) log((y + k)/(mu + k)); log(1 + mu/k) from log mu, as mu may overflow
 ETAMU_INLINE V negative_binomial_half_deviance(V y, V mu, V log_mu, double k) {
-    V u = log_mu - std::log(k), grown = max(u, V{}) + log1p(exp(-abs(u)));
-    V far = y * (log(y) - log_mu) - (y + k) * (log((y + k) / k) - grown);
-    V near = poisson_half_deviance(y, mu, log_mu) - poisson_half_deviance(y + k, mu + k, log(mu + k));
+    V u = log_mu - std::log(k), grown = u > 30.0 ? u : log1p(mu / k);
+    V far = y * (log(y) - log_mu) - (y + k) * (log1p(y / k) - grown);
+    V v = (y - mu) / (y + mu + 2.0 * k);
+    V near = poisson_half_deviance(y, mu, log_mu) - ((y - mu) * v + 2.0 * (y + k) * v * v * v * atanh_tail(v * v));
     V d = abs(y - mu) < 0.1 * (y + mu) ? near : far;
     return y == 0.0 ? k * grown : d;
 }

@@ -59,7 +59,7 @@ class Design:
     def block(self, rows: slice | np.ndarray, dtype: type = np.float64) -> np.ndarray[Any, Any]:
         """Those rows in float64, centred and scaled, shape (len(rows), p), column-major."""
         count = len(range(*rows.indices(self.rows))) if isinstance(rows, slice) else len(rows)
-        out = np.empty((count, len(self.columns)), dtype=dtype, order="F")
+        out: np.ndarray[Any, Any] = np.empty((count, len(self.columns)), dtype=dtype, order="F")
         for j, column in enumerate(self.columns):
             if column.values is None:
                 out[:, j] = 1.0

@@ -46,7 +46,13 @@ class Table:
         """Whether the column is a factor by nature: text, categories or booleans."""
         column = self._column(name)
         if isinstance(column, np.ndarray):
-            return column.dtype.kind in "OUSTb" or not _numeric(column.dtype)
+            if column.dtype.kind in "MmcV":
+                raise DataError(f"`{name}` holds {column.dtype} values, which are neither numbers nor labels; convert the column first.")
+            return column.dtype.kind in "USTb" or (column.dtype.kind == "O" and not _all_numbers(column.tolist()))
+        if column.dtype.is_temporal():
+            raise DataError(f"`{name}` holds {column.dtype} values, which are neither numbers nor labels; convert the column first.")
+        if str(column.dtype) == "Object":
+            return not _all_numbers(column.to_list())
         return not column.dtype.is_numeric()
 
     def _column(self, name: str) -> Any:
@@ -55,15 +61,19 @@ class Table:
         return self.columns[name]
 
 
+def _all_numbers(values: list[Any]) -> bool:
+    return all(_is_missing(v) or (isinstance(v, (int, float, np.number)) and not isinstance(v, bool)) for v in values)
+
+
 def _numeric(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "fiub"
 
 
 def is_table(data: object) -> bool:
     """Whether ``data`` has named columns."""
-    if isinstance(data, Mapping):
+    if isinstance(data, (Mapping, Table)):
         return True
-    if isinstance(data, (np.ndarray, list, tuple)):
+    if isinstance(data, (np.ndarray, list, tuple)) or type(data).__name__ in ("Series", "ChunkedArray"):
         return False
     import narwhals.stable.v2 as nw
 
@@ -84,6 +94,8 @@ def as_table(data: object) -> Table:
 
     try:
         frame = nw.from_native(data, eager_only=True)  # type: ignore[call-overload]
+    except nw.exceptions.DuplicateError as error:
+        raise DataError(f"`data` has two columns of one name ({str(error).splitlines()[0]}); rename them.") from None
     except TypeError:
         if hasattr(data, "__arrow_c_stream__"):
             import pyarrow as pa
@@ -94,10 +106,10 @@ def as_table(data: object) -> Table:
                 f"`data` is a {type(data).__name__}; pass a dict of arrays, a pandas, polars or pyarrow table, or another Arrow table."
             ) from None
     names = list(frame.columns)
-    if len(set(names)) < len(names):
-        twice = sorted({n for n in names if names.count(n) > 1})
+    if len(set(map(str, names))) < len(names):
+        twice = sorted({str(n) for n in names if list(map(str, names)).count(str(n)) > 1})
         raise DataError(f"`data` has more than one column named {', '.join(map(repr, twice))}; rename them.")
-    return Table({name: frame.get_column(name) for name in names}, frame.shape[0])
+    return Table({str(name): frame.get_column(name) for name in names}, frame.shape[0])
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Table:
@@ -105,59 +117,75 @@ def _from_mapping(data: Mapping[str, Any]) -> Table:
     rows: int | None = None
     first = ""
     for name, values in data.items():
-        column = _series_or_array(values)
+        column = _series_or_array(values, str(name))
         if rows is None:
             rows, first = len(column), name
         elif len(column) != rows:
             raise LengthError(f"`data` column {name!r} has length {len(column)} but {first!r} has {rows}; all columns need one value per row.")
-        columns[name] = column
+        columns[str(name)] = column
     return Table(columns, rows or 0)
 
 
-def _series_or_array(values: Any) -> Any:
+def _series_or_array(values: Any, name: str = "a column") -> Any:
+    if isinstance(values, np.ma.MaskedArray):
+        if np.ma.getmaskarray(values).any():
+            raise MissingValueError(f"`{name}` is a masked array with {int(np.ma.getmaskarray(values).sum())} masked values; drop or fill those rows.")
+        values = values.data
     if isinstance(values, (np.ndarray, list, tuple, range)):
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"`{name}` cannot be read as a column: {error}. Pass one number or label per row.") from None
         if array.ndim != 1:
-            raise DataError(f"a column has shape {array.shape}; columns are one-dimensional.")
+            raise DataError(f"`{name}` has shape {array.shape}; pass a one-dimensional array, one value per row.")
         return array
     import narwhals.stable.v2 as nw
 
     try:
         return nw.from_native(values, series_only=True)
     except TypeError:
-        return np.asarray(values)
+        array = np.asarray(values)
+        if array.ndim != 1 or array.dtype.kind == "O":
+            raise DataError(f"`{name}` is a {type(values).__name__}; pass one value per row, as an array or a list.") from None
+        return array
 
 
 def as_vector(values: Any, name: str) -> Array:
     """Numbers as a 1-D array of a native numeric type; text, nulls and complex numbers are refused by name."""
-    column = _series_or_array(values) if not isinstance(values, np.ndarray) else values
+    plain = isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray)
+    column = values if plain else _series_or_array(values, name)
     if not isinstance(column, np.ndarray):
+        if str(column.dtype) == "Object" and _all_numbers(column.to_list()):
+            return _from_objects(np.array(column.to_list(), dtype=object), name)
         if column.dtype.is_numeric() or str(column.dtype) == "Boolean":
             missing = int(column.null_count())
             if missing:
                 raise MissingValueError(f"`{name}` has {missing} missing values; drop or fill those rows, or pass missing='drop'.")
             column = column.to_numpy()
         else:
-            raise DataError(f"`{name}` holds {column.dtype} values, not numbers; convert it, or use C({name}) in a formula.")
+            raise DataError(f"`{name}` holds {column.dtype} values, not numbers; convert it first (labels go into a formula, as C(name)).")
     if column.ndim != 1:
         raise DataError(f"`{name}` has shape {column.shape}; pass a one-dimensional array.")
     if column.dtype.kind == "O":
         column = _from_objects(column, name)
     if not _numeric(column.dtype):
-        raise DataError(f"`{name}` holds {column.dtype} values, not numbers; convert it, or use C({name}) in a formula.")
+        raise DataError(f"`{name}` holds {column.dtype} values, not numbers; convert it first (labels go into a formula, as C(name)).")
     if column.dtype.itemsize > 8 or column.dtype == np.float16 or not column.dtype.isnative:
         column = column.astype(np.float64)
-    return column
+    return np.asarray(column)
 
 
 def _from_objects(column: Array, name: str) -> Array:
     """Python numbers in an object array; anything else among them is named with its row."""
     for row, value in enumerate(column):
-        if value is None or (isinstance(value, float) and np.isnan(value)) or type(value).__name__ in ("NAType", "NaTType"):
+        if _is_missing(value):
             raise MissingValueError(f"`{name}` is missing in row {row}; drop or fill those rows, or pass missing='drop'.")
         if not isinstance(value, (int, float, np.number, np.bool_)):
             raise DataError(f"`{name}` holds {value!r} in row {row}, which is not a number; convert the column, or use C({name}) in a formula.")
-    return column.astype(np.float64)
+    try:
+        return column.astype(np.float64)
+    except OverflowError:
+        raise DataError(f"`{name}` holds a whole number beyond the range of doubles; rescale the column.") from None
 
 
 def level_name(level: object) -> str:
@@ -168,15 +196,19 @@ def level_name(level: object) -> str:
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, (float, np.floating)) and value != value)
 
 
 def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels:
     """Codes of a column of labels. New levels are sorted, unless the column is categorical with an order of its own."""
     column = column if isinstance(column, np.ndarray) else _series_or_array(column)
     values, own = _values_and_categories(column)
+    try:
+        distinct = set(values)
+    except TypeError:
+        raise DataError("a column of labels holds lists or other containers; pass text, numbers or booleans.") from None
     if levels is None:
-        present = {v for v in set(values) if not _is_missing(v)}
+        present = {v for v in distinct if not _is_missing(v)}
         levels = [c for c in own if c in present] if own is not None else _sorted(present)
     index: dict[object, int] = {level: k for k, level in enumerate(levels)}
     try:

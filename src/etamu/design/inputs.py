@@ -9,7 +9,7 @@ import numpy as np
 
 from etamu.design.columns import Column, Design, matrix_columns
 from etamu.design.frames import as_table, as_vector, is_table
-from etamu.errors import DataError, LengthError, SpecificationError
+from etamu.errors import DataError, LengthError, MissingValueError, SpecificationError
 
 __all__ = ["read_matrix"]
 
@@ -21,8 +21,7 @@ def read_matrix(X: Any, names: Sequence[str] | None, intercept: bool, expected: 
     """
     if isinstance(X, Design):
         return X
-    columns = _frame_columns(X, names, expected) if is_table(X) else _array_columns(X, names, expected)
-    rows = len(columns[0].values) if columns else _rows(X)  # type: ignore[arg-type]
+    columns, rows = _frame_columns(X, names, expected) if is_table(X) else _array_columns(X, names, expected)
     if intercept:
         columns = (Column("Intercept"), *columns)
     taken = [c.name for c in columns]
@@ -32,16 +31,16 @@ def read_matrix(X: Any, names: Sequence[str] | None, intercept: bool, expected: 
     return Design(columns, rows)
 
 
-def _rows(X: Any) -> int:
-    return int(np.shape(X)[0])
-
-
-def _array_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[Column, ...]:
+def _array_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[tuple[Column, ...], int]:
     if hasattr(X, "tocsc"):
         raise SpecificationError("`X` is a scipy sparse matrix, which is not supported yet; pass X.toarray().")
+    if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
+        raise MissingValueError("`X` is a masked array with masked values; drop or fill those rows, or pass missing='drop' with nan in their place.")
+    if hasattr(X, "__narwhals_series__") or type(X).__name__ in ("Series", "ChunkedArray"):
+        X = as_vector(X, "X")
     try:
         array = np.asarray(X)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"`X` cannot be read as a matrix: {error}. Pass rows of equal length.") from None
     if array.ndim == 1:
         array = array[:, None]
@@ -50,19 +49,21 @@ def _array_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] 
     width = array.shape[1]
     if expected is not None and width != len(expected):
         raise LengthError(f"`new` has {width} columns but the model has {len(expected)}: {', '.join(expected[:10])}.")
+    if names is not None and (isinstance(names, str) or not hasattr(names, "__len__")):
+        raise SpecificationError(f"`names` is a {type(names).__name__}; pass one name per column.")
     if names is None:
         names = [f"x{j + 1}" for j in range(width)]
     if len(names) != width:
         raise LengthError(f"`names` has length {len(names)} but X has {width} columns; pass one name per column.")
     if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8 and array.dtype != np.float16 and array.dtype.isnative:
-        return matrix_columns(array, [str(n) for n in names])
-    return tuple(Column(str(name), as_vector(array[:, j], str(name))) for j, name in enumerate(names))
+        return matrix_columns(array, [str(n) for n in names]), len(array)
+    return tuple(Column(str(name), as_vector(array[:, j], str(name))) for j, name in enumerate(names)), len(array)
 
 
-def _frame_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[Column, ...]:
+def _frame_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[tuple[Column, ...], int]:
     table = as_table(X)
     chosen = list(expected) if expected is not None else list(table.columns)
     if names is not None and len(names) != len(chosen):
         raise LengthError(f"`names` has length {len(names)} but X has {len(chosen)} columns; pass one name per column.")
     shown = chosen if names is None else [str(n) for n in names]
-    return tuple(Column(str(new), table.numbers(old)) for new, old in zip(shown, chosen, strict=True))
+    return tuple(Column(str(new), table.numbers(old)) for new, old in zip(shown, chosen, strict=True)), table.rows

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from etamu.design.columns import Column, Design
-from etamu.design.frames import Table
+from etamu.design.frames import Table, as_table, is_table
 from etamu.design.parser import Binary, Call, Name, Node, Unary
 from etamu.design.terms import Formula
 
@@ -43,10 +42,10 @@ def _present(column: Any) -> Array:
     return np.asarray(present)
 
 
-def complete_rows(table: Table, formula: Formula, arrays: dict[str, Any]) -> Array:
+def complete_rows(table: Table, formula: Formula, extra: list[Node], arrays: dict[str, Any]) -> Array:
     """True for rows in which every variable of the formula and every array argument has a value."""
     used: set[str] = set()
-    for node in (formula.response, *formula.terms, *formula.offsets):
+    for node in (formula.response, *formula.terms, *formula.offsets, *extra):
         used |= _names(node)
     keep = np.ones(table.rows, dtype=bool)
     for name in sorted(used):
@@ -67,20 +66,21 @@ def _take_arrays(arrays: dict[str, Any], keep: Array) -> dict[str, Any]:
     return {n: (np.asarray(v)[keep] if v is not None and np.ndim(v) >= 1 and len(v) == len(keep) else v) for n, v in arrays.items()}
 
 
-def drop_rows(design: Design, y: Any, arrays: dict[str, Any]) -> tuple[Design, Any, dict[str, Any]]:
-    """The same for a design already read from a matrix."""
-    keep = np.ones(design.rows, dtype=bool)
-    for column in design.columns:
-        if column.values is not None:
-            keep &= _present(column.values)
+def drop_rows(X: Any, y: Any, arrays: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """The same for X, y and the arguments beside them, before they are read."""
+    table = as_table(X) if is_table(X) else None
+    matrix = None if table is not None else np.asarray(X)
+    rows = table.rows if table is not None else len(matrix)  # type: ignore[arg-type]
+    keep = np.ones(rows, dtype=bool)
+    columns = list(table.columns.values()) if table is not None else list(matrix.reshape(rows, -1).T)  # type: ignore[union-attr]
     response = np.asarray(y)
-    if response.ndim == 1 and len(response) == design.rows:
-        keep &= _present(response)
+    sides = [response.reshape(rows, -1).T] if len(response) == rows else []
+    for column in (*columns, *(c for side in sides for c in side)):
+        keep &= _present(column)
     for values in arrays.values():
-        if values is not None and np.ndim(values) == 1 and len(values) == design.rows:
+        if values is not None and np.ndim(values) == 1 and len(values) == rows:
             keep &= _present(np.asarray(values))
     if keep.all():
-        return design, y, arrays
-    columns = tuple(Column(c.name, None if c.values is None else c.values[keep], c.level) for c in design.columns)
-    kept_y = response[keep] if len(response) == design.rows else y
-    return Design(columns, int(keep.sum())), kept_y, _take_arrays(arrays, keep)
+        return X, y, arrays
+    kept = take(table, {}, keep)[0] if table is not None else matrix[keep]  # type: ignore[index]
+    return kept, (response[keep] if len(response) == rows else y), _take_arrays(arrays, keep)

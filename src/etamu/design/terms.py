@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from etamu.design.frames import Array, Table
 from etamu.design.parser import Binary, Call, Name, Node, Number, Text, Unary, parse, write
 from etamu.errors import FormulaError, unknown
 
-__all__ = ["FUNCTIONS", "Formula", "evaluate", "read_formula", "variables"]
+__all__ = ["FUNCTIONS", "Formula", "evaluate", "from_table", "read_formula", "variables"]
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "log": np.log,
@@ -54,6 +55,13 @@ def read_formula(text: str) -> Formula:
     >>> f.intercept, len(f.terms), len(f.offsets)
     (False, 2, 1)
     """
+    try:
+        return _read(text)
+    except RecursionError:
+        raise FormulaError("formula: an expression nests too deeply; split it into columns computed beforehand.") from None
+
+
+def _read(text: str) -> Formula:
     tree = parse(text)
     response: Node | None = None
     if isinstance(tree, Binary) and tree.operator == "~":
@@ -62,7 +70,7 @@ def read_formula(text: str) -> Formula:
         tree = tree.operand
     else:
         raise FormulaError(f"formula {text!r} has no '~'; write 'response ~ terms'.")
-    terms: list[Node] = []
+    terms: dict[Node, None] = {}  # ordered, each once
     offsets: list[Node] = []
     intercept = True
     for sign, node in _summands(tree, 1):
@@ -74,10 +82,13 @@ def read_formula(text: str) -> Formula:
                 raise FormulaError("formula: an offset cannot be subtracted; write offset(-log(x)) to change its sign.")
             offsets.append(node.arguments[0])
         elif sign < 0:
-            if node in terms:
-                terms.remove(node)
-        elif node not in terms:
-            terms.append(_checked_term(node))
+            terms.pop(node, None)
+        else:
+            terms[_checked_term(node)] = None
+    if response is not None and not isinstance(response, Call):
+        variables(response)
+    for node in offsets:
+        variables(node)
     return Formula(text, response, tuple(terms), tuple(offsets), intercept)
 
 
@@ -170,6 +181,17 @@ def evaluate(node: Node, table: Table) -> Array:
             b = right.value if isinstance(right, Number) else evaluate(right, table).astype(float)
             return np.broadcast_to(np.asarray(_OPERATORS[operator](a, b), dtype=float), (table.rows,))  # type: ignore[arg-type, type-var]
         case Call(function, (argument,), ()) if function in FUNCTIONS:
-            return np.asarray(FUNCTIONS[function](evaluate(argument, table)))
+            return np.asarray(FUNCTIONS[function](evaluate(argument, table).astype(float)))
     variables(node)
     raise FormulaError(f"formula: '{write(node)}' cannot be evaluated.")
+
+
+def from_table(value: Any, table: Table, name: str) -> Any:
+    """An argument that may be a column name or an expression of columns."""
+    if not isinstance(value, str):
+        return value
+    if value in table.columns:
+        return table.numbers(value)
+    node = parse(value)
+    variables(node)
+    return evaluate(node, table)

@@ -101,7 +101,7 @@ def save(fit: Fit, path: Any) -> None:
         "deviance": _plain(fit.deviance),
         "nobs": _plain(fit.nobs),
         "rank": fit.rank,
-        "intercept": fit.intercept,
+        "intercept": bool(fit.intercept),
         "aliased": list(fit.aliased),
         "diverging": list(fit.diverging),
         "design": None
@@ -109,6 +109,7 @@ def save(fit: Fit, path: Any) -> None:
         else {**fit.spec.to_dict(), "factors": [{**f, "levels": _plain(f["levels"])} for f in fit.spec.to_dict()["factors"]]},  # type: ignore[attr-defined]
         "offset_given": fit.offset_given,
         "exposure": fit.exposure,
+        "offset": fit.offset,
         "response_levels": None if fit.response_levels is None else _plain(fit.response_levels),
         "class_names": None if fit.class_names is None else list(fit.class_names),
         "known": _statistics(fit),
@@ -195,6 +196,7 @@ def _from_dict(data: dict[str, Any]) -> Fit:
         spec=None if data["design"] is None else DesignSpec.from_dict(data["design"]),
         offset_given=bool(data["offset_given"]),
         exposure=data["exposure"],
+        offset=data["offset"],
         response_levels=None if levels is None else tuple(_number(levels)),
         class_names=None if data["class_names"] is None else tuple(data["class_names"]),
         known=known,

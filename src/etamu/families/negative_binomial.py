@@ -9,7 +9,7 @@ import numpy as np
 
 from etamu.errors import SpecificationError
 from etamu.families.base import NONNEGATIVE, POSITIVE, Family
-from etamu.families.power import poisson_half_deviance
+from etamu.families.power import atanh_tail, poisson_half_deviance
 from etamu.links import Array, Link, Mean
 
 __all__ = ["NegativeBinomial"]
@@ -59,11 +59,12 @@ class NegativeBinomial(Family):
     @np.errstate(all="ignore")
     def _half_deviance(self, y: Array, mu: Array, log_mu: Array) -> Array:
         k = self.theta
-        stable = poisson_half_deviance(y, mu, log_mu) - poisson_half_deviance(y + k, mu + k, np.log(mu + k))
+        v = (y - mu) / (y + mu + 2.0 * k)
+        stable = poisson_half_deviance(y, mu, log_mu) - ((y - mu) * v + 2.0 * (y + k) * v**3 * atanh_tail(v))
         near = np.abs(y - mu) < 0.1 * (y + mu)
-        u = log_mu - math.log(k)
-        grown = np.maximum(u, 0.0) + np.log1p(np.exp(-np.abs(u)))  # log(1 + mu/k), for a mean that overflows too
-        far = y * (np.log(y) - log_mu) - (y + k) * (np.log((y + k) / k) - grown)
+        u = log_mu - math.log(k)  # log(1 + mu/k) must survive a mean that overflows, and a k that dwarfs it
+        grown = np.where(u > 30.0, u, np.log1p(mu / k))
+        far = y * (np.log(y) - log_mu) - (y + k) * (np.log1p(y / k) - grown)
         return np.where(y == 0, k * grown, np.where(near, stable, far))
 
     @np.errstate(all="ignore")
@@ -97,11 +98,11 @@ class NegativeBinomial(Family):
 
     @np.errstate(all="ignore")
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
-        from scipy.special import gammaln, xlogy
+        from scipy.special import betaln, xlogy
 
         k = self.theta
-        constant = gammaln(y + k) - gammaln(k) - gammaln(y + 1)
-        return np.asarray(w * (constant + xlogy(y, mu / (mu + k)) - k * np.log1p(mu / k)))
+        choose = np.where(y > 0, -np.log(np.where(y > 0, y, 1.0)) - betaln(np.where(y > 0, y, 1.0), k), 0.0)
+        return np.asarray(w * (choose + xlogy(y, mu / (mu + k)) - k * np.log1p(mu / k)))
 
     def log_partition(self, theta: Array) -> Array:
         return -self.theta * np.log(-np.expm1(theta))

@@ -10,12 +10,12 @@ import numpy as np
 from etamu.families.base import Family
 from etamu.links import Array, Mean
 
-__all__ = ["PowerFamily", "gamma_half_deviance", "poisson_half_deviance"]
+__all__ = ["PowerFamily", "atanh_tail", "gamma_half_deviance", "poisson_half_deviance"]
 
 _ODD = 1.0 / np.arange(3, 17, 2)  # 1/3, 1/5, ... of atanh
 
 
-def _atanh_tail(v: Array) -> Array:
+def atanh_tail(v: Array) -> Array:
     """(atanh(v) - v) / v^3 for |v| < 0.1, by its series."""
     return np.asarray(np.polynomial.polynomial.polyval(v * v, _ODD))
 
@@ -24,7 +24,7 @@ def _atanh_tail(v: Array) -> Array:
 def poisson_half_deviance(y: Array, mu: Array, log_mu: Array) -> Array:
     """Y log(y/mu) - (y - mu), without cancellation near y = mu (Loader 2000, the `bd0` function)."""
     v = (y - mu) / (y + mu)
-    near = (y - mu) * v + 2.0 * y * v**3 * _atanh_tail(v)
+    near = (y - mu) * v + 2.0 * y * v**3 * atanh_tail(v)
     far = y * (np.log(y) - log_mu) - (y - mu)
     return np.where(y == 0, mu, np.where(np.abs(v) < 0.1, near, far))
 
@@ -33,7 +33,7 @@ def poisson_half_deviance(y: Array, mu: Array, log_mu: Array) -> Array:
 def gamma_half_deviance(y: Array, ratio: Array, log_mu: Array) -> Array:
     """(y - mu)/mu - log(y/mu) with ratio = y/mu, without cancellation near y = mu."""
     v = (ratio - 1.0) / (ratio + 1.0)
-    near = 2.0 * v * v / (1.0 - v) - 2.0 * v**3 * _atanh_tail(v)
+    near = 2.0 * v * v / (1.0 - v) - 2.0 * v**3 * atanh_tail(v)
     far = (ratio - 1.0) - (np.log(y) - log_mu)
     return np.where(np.abs(v) < 0.1, near, far)
 

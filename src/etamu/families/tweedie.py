@@ -114,7 +114,10 @@ class Tweedie(PowerFamily):
         linear = y * mu ** (1 - p) / (1 - p)
         out = (linear - kappa) / phi
         positive = y > 0
-        out[positive] += _log_series(y[positive], phi, p) - np.log(y[positive])
+        many = positive & (y ** (2 - p) > 1e7 * phi * (2 - p))  # terms that matter: there the saddlepoint errs by under 1e-8
+        out[many] = -0.5 * (np.log(2 * math.pi * phi) + p * np.log(y[many]) + self.unit_deviance(y[many], mu[many]) / phi)
+        few = positive & ~many
+        out[few] += _log_series(y[few], phi, p) - np.log(y[few])
         return np.asarray(w * out)
 
     def sample(self, mu: Array, phi: float, w: Array, rng: np.random.Generator) -> Array:

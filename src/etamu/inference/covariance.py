@@ -54,7 +54,7 @@ class Scaling:
 
 def _factor(sums: Sums) -> Factorised | None:
     found = factorise(sums)
-    if found is None and sums.information is not None and sums.form == "gram":
+    if found is None and sums.information is not None and sums.form == "gram" and np.isfinite(sums.information).all():
         values, vectors = np.linalg.eigh(sums.information)
         if values[0] > 0:
             triangle = np.asarray(np.linalg.qr(np.sqrt(values)[:, None] * vectors.T, mode="r"))

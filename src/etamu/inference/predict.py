@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.checks import combine_offset
+from etamu.checks import combine_offset, describe_bad_design
 from etamu.design.encode import encode, offset_of
 from etamu.design.frames import as_table, is_table
 from etamu.design.inputs import read_matrix
+from etamu.design.terms import from_table
 from etamu.errors import SpecificationError
 from etamu.families.multinomial import Multinomial
 from etamu.sources.memory import Memory
@@ -37,18 +38,12 @@ def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any) -> Array:
         table = as_table(new)
         design = encode(fit.spec, table)
         total = offset_of(fit.spec, table)
-        if isinstance(offset, str):
-            offset = table.numbers(offset)
-        if exposure is None and fit.exposure is not None:
-            exposure = fit.exposure
-        if isinstance(exposure, str):
-            exposure = table.numbers(exposure)
+        offset = from_table(fit.offset if offset is None else offset, table, "offset")
+        exposure = from_table(fit.exposure if exposure is None else exposure, table, "exposure")
     else:
         names = list(fit.names[fit.intercept :])
-        if not is_table(new):
-            new = np.asarray(new)
-            if new.ndim == 1 and len(names) != 1:
-                new = new[None, :]
+        if not is_table(new) and np.ndim(new) == 1 and len(names) != 1:
+            new = np.asarray(new)[None, :]
         design = read_matrix(new, names if not is_table(new) else None, fit.intercept, expected=names)
     if fit.offset_given and offset is None and exposure is None:
         raise SpecificationError("the model was fitted with an offset; pass `offset=` (or `exposure=`) for the new rows, 0 for none.")
@@ -59,6 +54,10 @@ def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any) -> Array:
     for a in range(0, design.rows, _SLAB):
         rows = slice(a, min(a + _SLAB, design.rows))
         eta[rows] = design.block(rows) @ beta
+    if not np.isfinite(eta).all():
+        error = describe_bad_design(design)
+        if error is not None:
+            raise error
     if total is not None:
         eta += total if eta.ndim == 1 else np.asarray(total)[:, None]
     return eta

@@ -14,7 +14,7 @@ Reference: Nocedal & Wright, *Numerical Optimization*, 2nd ed. (2006), chapters 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class Problem:
     quadratic: bool = False
     dispersion_known: bool = True
     form: str = "gram"
+    damped: bool = False  # the columns are known to be independent: a singular information is a bad place, not a bad model
 
 
 @dataclass
@@ -80,6 +81,8 @@ class _Iteration:
     previous: float = math.inf  # the last decrement, and whether a fresh information made the step from there
     was_fresh: bool = False
     drifting: int = 0
+    stalled: int = 0
+    shortened: bool = False  # the last factor was damped
     accepted: tuple[Array, Sums] | None = None
 
     @property
@@ -121,6 +124,7 @@ class _Iteration:
 
     def renew(self, sums: Sums, request: Request, last: bool) -> Sums | None:
         """Factorise the information that came; where it is indefinite ask again for one that is not. None when none is."""
+        self.shortened = False
         if request.order < 2:
             self.fresh = False
             return sums
@@ -128,6 +132,9 @@ class _Iteration:
         if found is None and (request.arithmetic == "single" or request.information == "observed"):
             sums = self.run(Request(self.beta, 2, "expected", form=self.problem.form))
             found = factorise(sums)
+        if found is None and self.problem.damped:
+            found = _damped(sums)
+            self.shortened = True
         if found is None:
             return None
         keep = last and not self.exact and self.factor is not None  # the observed one makes the better step
@@ -222,14 +229,18 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.run.note(decrement)
     sigma = 1.0 if it.problem.dispersion_known else math.sqrt(max(sums.deviance, 0.0) / max(sums.n, 1.0)) or 1e-300
     it.learn(decrement, sums.n, sigma)
+    if it.shortened:
+        it.rho, it.kappa = 0.9, 0.0
     after, floor = it.rho * decrement, it.rounding(sums)
     size = float(np.max(np.abs(step))) if step.size else 0.0
     if _separates(it, sums, size, squared, sigma):
         return it.solution(it.beta, sums, Status.SEPARATED, decrement, math.inf, np.abs(step) > 0.1 * size)
+    tiny = squared <= 1e-12 * sums.deviance or squared <= 1e-24 * sums.n
+    it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
-    at_rounding = decrement <= 4 * floor or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance
+    at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
     current = at_rounding or it.problem.quadratic or decrement <= _CURRENT * math.sqrt(sums.n) * sigma
-    if complete and current and not it.drifting and (at_rounding or (known_end and after <= it.control.tol * sigma)):
+    if complete and current and not (it.drifting or it.shortened) and (at_rounding or (known_end and after <= it.control.tol * sigma)):
         stay = at_rounding and it.previous < decrement
         return it.solution(it.beta if stay else it.beta + shaped(step, it.beta), _at_end(it, sums, squared), Status.CONVERGED, decrement, after)
     it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh
@@ -237,11 +248,21 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     return it.may_end(after, sigma, sums.n, floor)
 
 
+def _damped(sums: Sums) -> Factorised | None:
+    """Information plus |score| times the identity: a step along the score of length 1 at most (Levenberg 1944)."""
+    if sums.information is None or sums.score is None or not np.isfinite(sums.information).all():
+        return None
+    length = float(np.linalg.norm(flat(sums.score))) + float(np.abs(sums.information).max()) * 1e-6
+    return factorise(replace(sums, information=sums.information + length * np.eye(len(sums.information)))) if length > 0 else None
+
+
 def _separates(it: _Iteration, sums: Sums, size: float, squared: float, sigma: float) -> bool:
     """Steps that stay long while the deviance no longer moves: the maximum lies at infinity."""
+    if it.problem.quadratic or it.shortened:
+        return False
     it.drifting = it.drifting + 1 if size > 1e-2 and squared < 1e-6 * sigma**2 else 0
     perfect = it.problem.dispersion_known and sums.deviance < 1e-11 * sums.n and size > 1e-2 and squared > 1e-3 * sums.deviance
-    return it.drifting >= _PATIENCE or (perfect and not it.problem.quadratic)
+    return it.drifting >= _PATIENCE or perfect
 
 
 def _at_end(it: _Iteration, sums: Sums, squared: float) -> Sums:
