@@ -165,8 +165,8 @@ def _preconditioner(source: Memory, problem: Problem, start: Array) -> Any:
     mix = np.linalg.inv(0.5 * (np.eye(q) - np.full((q, q), 1.0 / classes))) if problem.reference is not None else 2.0 * np.eye(q)
 
     def apply(score: Array) -> Array:
-        solved = found.solve(score.reshape(q, p).T)  # (p, q)
-        return np.asarray((solved @ mix).T.ravel())
+        solved = np.array([found.solve(row) for row in score.reshape(q, p)])
+        return np.asarray((mix @ solved).ravel())
 
     return apply
 

@@ -12,7 +12,7 @@ __all__ = ["RELATIVITIES", "make_insurance"]
 RELATIVITIES: dict[str, dict[str, float]] = {
     "area": {"A": 0.0, "B": 0.06, "C": 0.12, "D": 0.22, "E": 0.31, "F": 0.38},
     "fuel": {"diesel": 0.0, "petrol": -0.11},
-    "use": {"private": 0.0, "business": 0.18},
+    "use": {"private": 0.0, "work": 0.18},
     "brand": {f"B{k}": round(0.05 * np.sin(2.0 * k) if k > 1 else 0.0, 4) for k in range(1, 12)},
     "region": {f"R{k:02d}": round(0.15 * np.cos(1.7 * k) - 0.15 * np.cos(1.7) if k > 1 else 0.0, 4) for k in range(1, 23)},
     "power": {str(k): round(0.035 * (k - 4), 4) for k in range(4, 16)},

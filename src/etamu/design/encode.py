@@ -100,6 +100,7 @@ def _factor_columns(factor: Factor, table: Table) -> list[Column]:
     if low == -2:
         row = int(np.flatnonzero(codes == -2)[0])
         value = table.columns[factor.column][row]
+        value = value.item() if isinstance(value, np.generic) else value
         known = ", ".join(map(level_name, factor.levels[:10])) + (", ..." if len(factor.levels) > 10 else "")
         raise UnseenLevelError(f"`{factor.column}` has level {value!r} in row {row}, which the model was not fitted on; its levels are {known}.")
     return [Column(f"{factor.column}[{level_name(factor.levels[j])}]", codes, j) for j in range(factor.dropped, len(factor.levels))]

@@ -122,7 +122,13 @@ def save(fit: Fit, path: Any) -> None:
         },
     }
     text = json.dumps(content, indent=1, allow_nan=False)
+    if not isinstance(path, (str, os.PathLike)):
+        raise SpecificationError(f"`path` is a {type(path).__name__}; pass a file name.")
     target = Path(path)
+    if not target.parent.is_dir():
+        raise ModelFileError(f"`path` {str(path)!r}: the folder {str(target.parent)!r} does not exist; create it first.")
+    if target.is_dir():
+        raise ModelFileError(f"`path` {str(path)!r} is a folder; pass a file name.")
     handle, temporary = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -140,9 +146,14 @@ def load(path: Any) -> Fit:
     ------
     ModelFileError : not a model file, a damaged one, or one of a newer format.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise SpecificationError(f"`path` is a {type(path).__name__}; pass a file name.")
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except OSError as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise ModelFileError(f"`path` {str(path)!r} {reason}; pass a file written by fit.save.") from None
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{str(path)!r} is not an etamu model: {error}.") from None
     if not isinstance(content, dict) or "etamu" not in content:
         raise ModelFileError(f"{str(path)!r} is not an etamu model; write one with fit.save(path).")
@@ -152,7 +163,7 @@ def load(path: Any) -> Fit:
         return _from_dict(content)
     except ModelFileError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise ModelFileError(f"{str(path)!r} is damaged: {type(error).__name__} {error}.") from None
 
 
@@ -170,13 +181,29 @@ def _read_link(data: dict[str, Any], family: Family) -> Link:
     return resolve_link(data["name"])
 
 
+def _check_shapes(data: dict[str, Any], names: tuple[str, ...], coef: np.ndarray[Any, Any], known: dict[str, Any]) -> None:
+    """Parts that must agree with each other; a file that was cut or altered is refused here rather than later."""
+    if not isinstance(data["names"], list) or coef.ndim not in (1, 2) or coef.shape[0] != len(names):
+        raise ModelFileError(f"the file has {len(names)} names for {coef.shape[0] if coef.ndim else 0} coefficients.")
+    if "unscaled" in known:
+        known["unscaled"] = np.reshape(known["unscaled"], (coef.size, coef.size))
+    if "error_bound" in known:
+        known["error_bound"] = np.reshape(known["error_bound"], coef.shape)
+    if not {"pearson", "unscaled", "error_bound"} <= set(known):
+        raise ModelFileError("the file lacks the statistics of the fit.")
+    classes = data["class_names"]
+    if (coef.ndim == 2) != (classes is not None) or (classes is not None and (len(classes) != coef.shape[1] or len(data["response_levels"]) < 2)):
+        raise ModelFileError("the file's classes do not match its coefficients.")
+    if not (isinstance(data["nobs"], (int, float)) and data["nobs"] > 0):
+        raise ModelFileError(f"the file says it has {data['nobs']!r} observations.")
+
+
 def _from_dict(data: dict[str, Any]) -> Fit:
     family = _read_family(data["family"])
     known = {k: (_array(v) if isinstance(v, list) else _number(v)) for k, v in data["known"].items()}
     coef = _array(data["coef"])
     names = tuple(map(str, data["names"]))
-    if coef.shape[0] != len(names):
-        raise ModelFileError(f"the file has {len(names)} names for {coef.shape[0]} coefficients.")
+    _check_shapes(data, names, coef, known)
     trace = data["trace"]
     steps = tuple(Step(float(r), int(o), str(a), float(_number(d)), None if c is None else float(_number(c)), str(n)) for r, o, a, d, c, n in trace["steps"])
     levels = data["response_levels"]
