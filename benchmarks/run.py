@@ -52,7 +52,7 @@ def measure(case: Case) -> None:
     for round_ in range(case.runs + 1):  # the first round warms up and gives the gradients
         for name, runner in runners.items():
             gc.collect()
-            time.sleep(0.02)  # let another library's spinning threads come to rest
+            time.sleep(0.1)  # let another library's spinning threads come to rest
             start = time.perf_counter()
             found = runner(X, y)
             elapsed = time.perf_counter() - start
