@@ -231,8 +231,8 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.learn(decrement, sums.n, sigma)
     if it.shortened:
         it.rho, it.kappa = 0.9, 0.0
-    after, floor = it.rho * decrement, it.rounding(sums)
-    size = float(np.max(np.abs(step))) if step.size else 0.0
+    after, floor = it.rho * decrement, it.rounding(sums) if decrement < 1e-3 * sigma else 0.0
+    size = max(map(abs, step.tolist()), default=0.0)
     if _separates(it, sums, size, squared, sigma):
         return it.solution(it.beta, sums, Status.SEPARATED, decrement, math.inf, np.abs(step) > 0.1 * size)
     tiny = squared <= 1e-12 * sums.deviance or squared <= 1e-24 * sums.n
@@ -274,7 +274,7 @@ def _at_end(it: _Iteration, sums: Sums, squared: float) -> Sums:
 
 
 def _finite(sums: Sums) -> bool:
-    return math.isfinite(sums.deviance) and (sums.score is None or bool(np.isfinite(sums.score).all()))
+    return math.isfinite(sums.deviance) and (sums.score is None or math.isfinite(float(sums.score.sum())) or bool(np.isfinite(sums.score).all()))
 
 
 def _rises(sums: Sums, before: Sums) -> bool:

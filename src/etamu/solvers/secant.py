@@ -42,6 +42,8 @@ class Pairs:
 
         The two-loop recursion of Nocedal (1980), Math. Comp. 35, doi:10.1090/S0025-5718-1980-0572855-7.
         """
+        if not self.kept and base is not None:
+            return base(score)
         q = score.copy()
         weights = []
         for step, change, inverse in reversed(self.kept):
