@@ -19,9 +19,11 @@ def build(kind: str):
     rng = np.random.default_rng(0)
     order, dtype = ("F" if kind in ("F", "frame") else "C"), ("f4" if kind == "float32" else "f8")
     X = np.empty((n, p), dtype=dtype, order=order)
-    for start in range(0, n, 50_000):  # in slabs, so that making X leaves no higher peak than X itself
-        X[start : start + 50_000] = rng.normal(size=(50_000, p))
-    y = rng.poisson(0.5, n).astype(float)
+    for start in range(0, n, 1_000):  # in slabs, so that making X leaves no higher peak than X itself
+        X[start : start + 1_000] = rng.normal(size=(1_000, p))
+    y = np.empty(n)
+    for start in range(0, n, 1_000):
+        y[start : start + 1_000] = rng.poisson(0.5, 1_000)
     return X, y
 
 
@@ -31,7 +33,7 @@ def main() -> None:
     size = X.nbytes
     data = {f"x{j}": X[:, j] for j in range(X.shape[1])} if kind == "frame" else X
     em.fit(np.ones((50, 2)) * np.arange(50)[:, None], np.arange(50.0), family="poisson")  # load what loads once
-    em.fit(X[:60_000], y[:60_000], family="poisson")
+    em.fit(X[:20_000], y[:20_000], family="poisson")
     before = peak()
     fit = em.fit(data, y, family="poisson")
     fit.stderror()

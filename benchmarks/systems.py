@@ -82,4 +82,4 @@ def statsmodels(case: Case) -> System | None:
 
 
 SYSTEMS = {"etamu": etamu, "glum": glum, "sklearn newton-cholesky": newton_cholesky, "sklearn lbfgs": lbfgs, "statsmodels": statsmodels}
-SLOW = {"statsmodels": 30_000_000}  # entries of X beyond which a system is left out (it would take minutes and gigabytes)
+SLOW = {"statsmodels": 10_000_000}  # entries of X beyond which a system is left out (it would take minutes and gigabytes)

@@ -464,3 +464,22 @@ def test_the_simulated_portfolio_returns_its_relativities():
     assert len(z) == 49
     assert np.abs(z).max() < 4.5
     assert 0.7 < np.std(z) < 1.3
+
+
+@pytest.mark.parametrize("kind", ["C", "F", "float32", "frame"])
+def test_a_fit_copies_no_data(kind):
+    """Peak extra memory of NumPy and Python, the core's scratch being a few blocks: at most 15 % of X."""
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    X = np.asarray(rng.normal(size=(60_000, 20)), dtype="f4" if kind == "float32" else "f8", order="F" if kind in ("F", "frame") else "C")
+    y = rng.poisson(1.0, 60_000).astype(float)
+    data = {f"x{j}": X[:, j] for j in range(20)} if kind == "frame" else X
+    em.fit(data, y, family="poisson")
+    tracemalloc.start()
+    try:
+        em.fit(data, y, family="poisson").stderror()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= 0.15 * X.nbytes

@@ -172,7 +172,7 @@ def _assemble(built: Ingredients, response: checks.Response, frequency: Array | 
         classes = beta.shape[1] + 1
         expansion = sum_to_zero(classes)
         beta = beta @ expansion.T
-    solution = replace(solution, beta=solution.beta.astype(np.float64))  # refinement leaves more
+    gamma = np.asarray(solution.beta, dtype=np.float64)  # refinement leaves more digits than it keeps
     coef = np.full((len(names), *beta.shape[1:]), np.nan)
     coef[list(kept)] = beta
     nobs = solution.sums.n if frequency is None else float(np.sum(frequency[_used(problem)], dtype=float))
@@ -200,7 +200,7 @@ def _assemble(built: Ingredients, response: checks.Response, frequency: Array | 
         offset=built.offset,
         response_levels=response.levels,
         class_names=class_names,
-        estimate=Estimate(solution.beta, solution.sums, scaling, kept, error, expansion),
+        estimate=Estimate(gamma, solution.sums, scaling, kept, error, expansion),
         problem=problem,
         frequency=frequency,
         control=control,

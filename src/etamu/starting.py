@@ -95,6 +95,8 @@ def _projection_of_one(problem: Problem) -> Array | None:
 def sample_start(source: Memory, problem: Problem, start: Array, curvature: str) -> tuple[Array, Factorised | None, tuple[Step, ...]]:
     """Solve roughly on nested subsamples when the whole is large; rows are found by position, so none is copied."""
     size, rows = int(np.prod(problem.shape)), problem.rows
+    if rows * size < _SAMPLE_FROM:
+        return start, None, ()
     need = size / _informative_share(problem)  # rows that carry as much as `size` rows of a continuous response
     begin, steps = start, ()  # type: tuple[Array, tuple[Step, ...]]
     factor: Factorised | None = None
@@ -111,7 +113,7 @@ def sample_start(source: Memory, problem: Problem, start: Array, curvature: str)
 
 def _sample_sizes(rows: int, size: int, need: float) -> list[int]:
     """Rows of each stage, from few to more; none where the whole is small or the sample would not be."""
-    if rows * size < _SAMPLE_FROM or rows < 36 * need:
+    if rows < 36 * need:
         return []
     most = max(rows // 10, int(40 * need))
     if most > rows // 5:  # one pass over all rows in float32 costs no more and says more
