@@ -152,7 +152,7 @@ def _preconditioner(source: Memory, problem: Problem, start: Array) -> Any:
     """An approximate inverse information: of the start for one equation, Boehning's bound for many classes."""
     p = problem.design.width
     if problem.equations is None:
-        if p > 4 * _INFORMATION_LIMIT:
+        if p > _INFORMATION_LIMIT:
             return None
         found = factorise(source.sum(Request(start, 2, "expected", "single")))
         return None if found is None else found.solve
