@@ -189,8 +189,18 @@ def _by_factor(problem: Problem, intercept: bool, scaling: Scaling, control: Con
         scaling = Scaling(center, None if scaling.scale is None else scaling.scale[list(kept)])
     source = Memory(problem, control.threads)
     start = default_start(problem, source, intercept) if kept else np.zeros(problem.shape)
+    if not dropped and problem.equations is None and _nearly_collinear(triangle[:-1, :-1]):
+        solution = newton(source.sum, start, control, problem=_traits(problem, "factor")).with_steps(before.steps)
+        if solution.status is Status.CONVERGED:
+            return kept, problem, scaling, solution
     solution = newton(source.sum, start, control, problem=replace(_traits(problem), damped=True)).with_steps(before.steps)
     if solution.status is not Status.CONVERGED and problem.equations is None and not isinstance(problem.family, Multinomial):
         again = newton(source.sum, solution.beta, control, problem=_traits(problem, "factor")).with_steps(solution.steps)
         solution = again if again.status is Status.CONVERGED else solution
     return kept, problem, scaling, solution
+
+
+def _nearly_collinear(triangle: Array) -> bool:
+    """Whether some column keeps less than 1e-4 of its length once those before it are taken out."""
+    length = np.sqrt((triangle * triangle).sum(axis=0))
+    return bool((np.abs(np.diagonal(triangle)) < 1e-4 * length).any())

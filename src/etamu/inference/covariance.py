@@ -105,7 +105,11 @@ def error_bound(sums: Sums, scaling: Scaling, gamma: Array, step_error: float) -
         return np.full(gamma.shape, np.inf)
     inverse = np.abs(factor.inverse())
     root = 1.0 / factor.scale
-    e = 8 * np.finfo(float).eps * (np.sqrt(max(sums.pearson, 0.0)) + np.abs(flat) @ root + np.sqrt(max(sums.sum_weight, 0.0)))
+    # a refined fit was worked out in long double and only its result rounded
+    refined = sums.information is not None and sums.information.dtype == np.longdouble
+    eps, last = float(np.finfo(np.longdouble if refined else float).eps), float(np.finfo(float).eps)
+    e = 8 * eps * (np.sqrt(max(sums.pearson, 0.0)) + np.abs(flat) @ root + np.sqrt(max(sums.sum_weight, 0.0)))
     fit_scale = inverse @ (root * e) + np.sqrt(np.diagonal(inverse)) * step_error
-    per = fit_scale.reshape(gamma.shape if gamma.ndim == 1 else gamma.T.shape).T + 4 * np.finfo(float).eps * np.abs(gamma)
-    return np.asarray(np.abs(t) @ per) + 4 * np.finfo(float).eps * np.asarray(np.abs(t) @ np.abs(gamma))
+    per = fit_scale.reshape(gamma.shape if gamma.ndim == 1 else gamma.T.shape).T
+    reach = np.abs(t) @ np.abs(gamma)
+    return np.asarray(np.abs(t) @ per + 8 * eps * reach + 2 * last * np.abs(scaling.to_user(np.array(gamma))))
