@@ -1,21 +1,54 @@
-// X' diag(w) X of a packed block, in two shapes.
+// X' diag(w) X of a packed block.
 //
-// Narrow designs: lanes run along the rows, so nothing is rearranged, and the partial sums in each register meet once per
-// (long) block.  Wide designs: a register holds neighbouring columns of one weighted row and meets one broadcast element of
-// another column; turning the panel costs O(p) a row, and the tile leaves the registers without a horizontal sum.
+// A block lies in panels: W neighbouring columns, row by row, so that a register holds neighbouring columns of one row.
+// The weighted rows of one panel meet broadcast elements of another (outer products): W columns by TALL of them stay in
+// registers for the whole block and leave them without a horizontal sum.
 #pragma once
+#include <algorithm>
 #include "vec.hpp"
 
 namespace {
 
-constexpr int NARROW = 96;  // columns up to which the first shape is the faster
-constexpr int PANEL = 3;  // registers of a tile's row
+constexpr int PANEL = 3;  // registers of a panel's row, at most
+constexpr int W = PANEL * L;
 #if ETAMU_BYTES == 64
 constexpr int TALL = 8;   // 24 accumulators of 32 registers
 #else
 constexpr int TALL = 4;   // 12 of 16
 #endif
-inline int padded_columns(int columns) { constexpr int w = PANEL * 2 * L; return (columns + w - 1) / w * w; }
+inline int padded_columns(int columns) { constexpr int w = 2 * W; return (columns + w - 1) / w * w; }
+
+template <class T> constexpr int LANES = ETAMU_BYTES / int(sizeof(T));
+template <class T> constexpr int ROW = PANEL * LANES<T>;  // elements from one row of a panel to the next
+
+// Columns of a block: panel g holds columns start(g) .. start(g) + used(g), element (k, c) at panel(g)[k * ROW + c].
+// Registers are shared out evenly, since a panel of one would leave the multipliers waiting for loads.  Lanes of a
+// panel's registers past its last column are zero.
+template <class T> struct Panels {
+    T* x = nullptr;
+    int columns, rows;
+    int panels, each, more;  // the first `more` panels have one register more than `each`
+
+    Panels(int columns, int rows) : columns(columns), rows(rows) {
+        panels = (all_registers() + PANEL - 1) / PANEL;
+        each = panels ? all_registers() / panels : 0;
+        more = panels ? all_registers() % panels : 0;
+    }
+    int all_registers() const { return (columns + LANES<T> - 1) / LANES<T>; }
+    int count() const { return panels; }
+    int start(int g) const { return (g * each + std::min(g, more)) * LANES<T>; }
+    int registers(int g) const { return each + (g < more); }
+    int used(int g) const { return std::min(registers(g) * LANES<T>, columns - start(g)); }
+    int64_t stride() const { return int64_t(rows) * ROW<T> + 768 / int(sizeof(T)); }  // not a multiple of 4096 bytes: panels would evict each other
+    T* panel(int g) const { return x + g * stride(); }
+    // where column j lies in the first row
+    T* column(int j) const {
+        int g = 0;
+        while (j >= start(g) + registers(g) * LANES<T>) ++g;
+        return panel(g) + (j - start(g));
+    }
+    size_t size() const { return size_t(count() * stride()); }
+};
 
 #if defined(__clang__)
 template <int D, int... k> ETAMU_INLINE void swap_with(V& a, V& b, std::integer_sequence<int, k...>) {
@@ -41,8 +74,6 @@ template <int D> ETAMU_INLINE void transpose_within(V* v) {
 }
 ETAMU_INLINE void transpose(V* v) { transpose_within<L / 2>(v); }
 
-// ---- narrow: lanes along the rows --------------------------------------------------------------------------------
-
 // lane i of the result is the sum of v[i]
 ETAMU_INLINE V sum_each(V* v) {
     for (int i = 0; i < L; i += 2) { swap<1>(v[i], v[i + 1]); v[i] += v[i + 1]; }
@@ -50,54 +81,6 @@ ETAMU_INLINE V sum_each(V* v) {
     if constexpr (L >= 8) { swap<4>(v[0], v[4]); v[0] += v[4]; }
     return v[0];
 }
-
-// Four weighted columns `a` against N columns `b`; the first `below + i` columns of row i lie under the diagonal.
-template <int N> __attribute__((noinline)) void lane_tile(const double* a, const double* b, int rows, int m, int below, double* out, int64_t ld) {
-    V acc[4][N] = {};
-    for (int k = 0; k < rows; k += L) {
-        V left[4];
-        for (int i = 0; i < 4; ++i) left[i] = load(a + i * rows + k);
-        for (int j = 0; j < N; ++j) {
-            V right = load(b + j * int64_t(rows) + k);
-            for (int i = 0; i < 4; ++i) acc[i][j] += left[i] * right;
-        }
-    }
-    constexpr int all_sums = 4 * N, whole = (all_sums + L - 1) / L * L;
-    double flat[whole];
-    for (int g = 0; g < whole; g += L) {
-        V v[L];
-        for (int s = 0; s < L; ++s) v[s] = g + s < all_sums ? acc[(g + s) / N][(g + s) % N] : V{};
-        store(flat + g, sum_each(v));
-    }
-    for (int i = 0; i < m; ++i)
-        for (int j = below + i > 0 ? below + i : 0; j < N; ++j) out[i * ld + j] += flat[i * N + j];
-}
-
-template <class Tick>
-inline void narrow_gram(const double* x, const double* w, int columns, int rows, double* panel, double* out, int64_t ld, Tick tick) {
-    constexpr int most = L == 8 ? 6 : 3;
-    for (int i = 0; i < columns; i += 4) {
-        int m = columns - i < 4 ? columns - i : 4;
-        for (int s = 0; s < 4; ++s)
-            for (int k = 0; k < rows; k += L)
-                store(panel + s * rows + k, s < m ? load(w + k) * load(x + (i + s) * int64_t(rows) + k) : V{});
-        for (int j = i; j < columns; j += most) {
-            tick();
-            const double* b = x + j * int64_t(rows);
-            double* corner = out + i * ld + j;
-            switch (columns - j < most ? columns - j : most) {
-                case 1: lane_tile<1>(panel, b, rows, m, i - j, corner, ld); break;
-                case 2: lane_tile<2>(panel, b, rows, m, i - j, corner, ld); break;
-                case 3: lane_tile<3>(panel, b, rows, m, i - j, corner, ld); break;
-                case 4: lane_tile<(most < 4 ? 3 : 4)>(panel, b, rows, m, i - j, corner, ld); break;
-                case 5: lane_tile<(most < 5 ? 3 : 5)>(panel, b, rows, m, i - j, corner, ld); break;
-                default: lane_tile<most>(panel, b, rows, m, i - j, corner, ld);
-            }
-        }
-    }
-}
-
-// ---- wide: outer products ----------------------------------------------------------------------------------------
 
 ETAMU_INLINE void add_to(double* out, V v) { store(out, load(out) + v); }
 ETAMU_INLINE void add_to(double* out, F f) {
@@ -107,107 +90,137 @@ ETAMU_INLINE void add_to(double* out, F f) {
     add_to(out + L, __builtin_convertvector(half[1], V));
 }
 
-// out[j, i] += sum_k x_j[k] a[k, i] for N columns j and the S registers of i that start at `a`
-template <class R, class T, int S, int N>
+// out[j, i] += sum_k x[k, j] a[k, i] for N columns j and S registers of columns i; rows of `a` are ROW apart, rows of x
+// `STEP`.  Few accumulators are doubled, so that a sum does not wait for the one before it.
+template <class R, class T, int S, int N, int STEP>
 __attribute__((noinline)) void tile(const T* a, const T* x, int rows, double* out, int64_t ld) {
-    constexpr int lanes = sizeof(R) / sizeof(T);
-    R acc[N][S] = {};
-    for (int k = 0; k < rows; ++k) {
-        R left[S];
-        for (int s = 0; s < S; ++s) left[s] = load(a + int64_t(k) * PANEL * lanes + s * lanes);
-        for (int j = 0; j < N; ++j) {
-            T right = x[j * int64_t(rows) + k];
-            for (int s = 0; s < S; ++s) acc[j][s] += left[s] * right;
+    constexpr int lanes = LANES<T>, U = N * S >= 8 ? 1 : N * S >= 4 ? 2 : 4;
+    R acc[U * N * S];
+#pragma GCC unroll 32
+    for (int i = 0; i < U * N * S; ++i) acc[i] = R{};
+    int k = 0;
+    do {
+#pragma GCC unroll 4
+        for (int u = 0; u < U; ++u, a += ROW<T>, x += STEP) {
+            R left[S];
+#pragma GCC unroll 4
+            for (int s = 0; s < S; ++s) left[s] = load(a + s * lanes);
+#pragma GCC unroll 8
+            for (int j = 0; j < N; ++j) {
+                T right = x[j];
+#pragma GCC unroll 4
+                for (int s = 0; s < S; ++s) acc[(u * N + j) * S + s] += left[s] * right;
+            }
         }
-    }
+        k += U;
+    } while (k < rows);
+#pragma GCC unroll 8
     for (int j = 0; j < N; ++j)
-        for (int s = 0; s < S; ++s) add_to(out + j * ld + s * lanes, acc[j][s]);
+#pragma GCC unroll 4
+        for (int s = 0; s < S; ++s) {
+            R total = acc[j * S + s];
+#pragma GCC unroll 4
+            for (int u = 1; u < U; ++u) total += acc[(u * N + j) * S + s];
+            add_to(out + j * ld + s * lanes, total);
+        }
 }
 
-template <class R, class T, int S>
+template <class R, class T, int S, int STEP>
 inline void tile_column(int n, const T* a, const T* x, int rows, double* out, int64_t ld) {
     switch (n) {
 #if ETAMU_BYTES == 64
-        case 8: return tile<R, T, S, 8>(a, x, rows, out, ld);
-        case 7: return tile<R, T, S, 7>(a, x, rows, out, ld);
-        case 6: return tile<R, T, S, 6>(a, x, rows, out, ld);
-        case 5: return tile<R, T, S, 5>(a, x, rows, out, ld);
+        case 8: return tile<R, T, S, 8, STEP>(a, x, rows, out, ld);
+        case 7: return tile<R, T, S, 7, STEP>(a, x, rows, out, ld);
+        case 6: return tile<R, T, S, 6, STEP>(a, x, rows, out, ld);
+        case 5: return tile<R, T, S, 5, STEP>(a, x, rows, out, ld);
 #endif
-        case 4: return tile<R, T, S, 4>(a, x, rows, out, ld);
-        case 3: return tile<R, T, S, 3>(a, x, rows, out, ld);
-        case 2: return tile<R, T, S, 2>(a, x, rows, out, ld);
-        case 1: return tile<R, T, S, 1>(a, x, rows, out, ld);
+        case 4: return tile<R, T, S, 4, STEP>(a, x, rows, out, ld);
+        case 3: return tile<R, T, S, 3, STEP>(a, x, rows, out, ld);
+        case 2: return tile<R, T, S, 2, STEP>(a, x, rows, out, ld);
+        case 1: return tile<R, T, S, 1, STEP>(a, x, rows, out, ld);
     }
 }
 
-ETAMU_INLINE void narrow_store(double* p, V v) { store(p, v); }
-ETAMU_INLINE void narrow_store(float* p, V v) { store(p, __builtin_convertvector(v, H)); }
-
-// panel[k, i] = w[k] x_i[k]: the weighted columns of one panel, turned so that a row of them is contiguous
-template <class T> inline void weigh(const double* x, const double* w, int columns, int rows, int used, int width, T* panel) {
-    for (int i = 0; i < used; i += L)
-        for (int k = 0; k < rows; k += L) {
-            V v[L], weight = load(w + k);
-            for (int s = 0; s < L; ++s) v[s] = i + s < columns ? load(x + (i + s) * int64_t(rows) + k) * weight : V{};
-            transpose(v);
-            for (int s = 0; s < L; ++s) narrow_store(panel + int64_t(k + s) * width + i, v[s]);
-        }
+template <class R, class T, int STEP>
+inline void tile_of(int registers, int n, const T* a, const T* x, int rows, double* out, int64_t ld) {
+    switch (registers) {
+        case 3: return tile_column<R, T, 3, STEP>(n, a, x, rows, out, ld);
+        case 2: return tile_column<R, T, 2, STEP>(n, a, x, rows, out, ld);
+        case 1: return tile_column<R, T, 1, STEP>(n, a, x, rows, out, ld);
+    }
 }
 
-// out[j, i] += sum_k w[k] x_j[k] x_i[k] for i >= j.  Entries under the diagonal and in columns past `columns` are
-// scribbled on within the register that holds the diagonal: `ld` is `columns` rounded up to whole panels.
-// x: the block in doubles; b: the same block in T.
-template <class R, class T>
-inline void gram(const double* x, const T* b, const double* w, int columns, int rows, T* panel, double* out, int64_t ld) {
-    constexpr int lanes = sizeof(R) / sizeof(T), width = PANEL * lanes;
-    for (int i = 0; i < columns; i += width) {
-        int last = columns - i < width ? columns - i : width;
-        int registers = (last + lanes - 1) / lanes;
-        weigh(x + i * int64_t(rows), w, last, rows, registers * lanes, width, panel);
-        for (int j = 0; j < i + last; j += TALL) {
-            int n = i + last - j < TALL ? i + last - j : TALL;
-            int skip = j > i ? (j - i) / lanes : 0;  // registers wholly under the diagonal
-            const T* a = panel + skip * lanes;
-            double* corner = out + j * ld + i + skip * lanes;
-            switch (registers - skip) {
-                case 3: tile_column<R, T, 3>(n, a, b + j * int64_t(rows), rows, corner, ld); break;
-                case 2: tile_column<R, T, 2>(n, a, b + j * int64_t(rows), rows, corner, ld); break;
-                case 1: tile_column<R, T, 1>(n, a, b + j * int64_t(rows), rows, corner, ld); break;
-            }
+// a[k] = w[k] x[k] for a panel; their sums over the rows, the information of the constant, are added to `sums`
+template <class R, class T, int S> inline void weigh(const T* x, const double* w, int rows, T* a, double* sums) {
+    R total[S] = {};
+    for (int k = 0; k < rows; ++k) {
+        R weight = T(w[k]) - R{};
+        for (int s = 0; s < S; ++s) {
+            R v = load(x + int64_t(k) * ROW<T> + s * LANES<T>) * weight;
+            std::memcpy(a + int64_t(k) * ROW<T> + s * LANES<T>, &v, sizeof v);
+            total[s] += v;
         }
+    }
+    for (int s = 0; s < S; ++s) add_to(sums + s * LANES<T>, total[s]);
+}
+
+template <class R, class T> inline void weigh(int registers, const T* x, const double* w, int rows, T* a, double* sums) {
+    switch (registers) {
+        case 3: return weigh<R, T, 3>(x, w, rows, a, sums);
+        case 2: return weigh<R, T, 2>(x, w, rows, a, sums);
+        case 1: return weigh<R, T, 1>(x, w, rows, a, sums);
+    }
+}
+
+// The same columns as floats, whose panels are twice as wide
+inline void narrowed(const Panels<double>& from, const Panels<float>& to) {
+    for (int g = 0; g < from.count(); ++g)
+        for (int s = 0; s < from.registers(g); ++s) {
+            const double* in = from.panel(g) + s * L;
+            float* out = to.column(from.start(g) + s * L);
+            for (int k = 0; k < from.rows; ++k, in += ROW<double>, out += ROW<float>) store(out, __builtin_convertvector(load(in), H));
+        }
+    if (from.all_registers() % 2) {  // the last register is half full
+        float* out = to.column((from.all_registers() - 1) * L) + L;
+        for (int k = 0; k < from.rows; ++k, out += ROW<float>) store(out, H{});
+    }
+}
+
+// The upper triangle of out[j, i] += sum_k w[k] x_j[k] x_i[k].  Entries under the diagonal and in columns past the last are
+// scribbled on within the register that holds the diagonal.  panel: room for one panel.  sums[i] += sum_k w[k] x_i[k].
+template <class R, class T, class Tick>
+inline void gram(const Panels<T>& x, const double* w, T* panel, double* out, int64_t ld, double* sums, Tick tick) {
+    for (int g = 0; g < x.count(); ++g) {
+        const int from = x.start(g), registers = x.registers(g);
+        weigh<R, T>(registers, x.panel(g), w, x.rows, panel, sums + from);
+        for (int h = 0; h <= g; ++h)
+            for (int j = 0; j < x.used(h); j += TALL) {
+                tick();
+                int skip = h == g ? j / LANES<T> : 0;  // registers wholly under the diagonal
+                tile_of<R, T, ROW<T>>(registers - skip, std::min(TALL, x.used(h) - j), panel + skip * LANES<T>, x.panel(h) + j, x.rows,
+                                      out + (x.start(h) + j) * ld + from + skip * LANES<T>, ld);
+            }
     }
 }
 
 // ---- many weights at once ----------------------------------------------------------------------------------------
 
 // out[pair(i, j), c] += sum_k x_i[k] x_j[k] weights[k, c] for i <= j: the products of two columns against every weight is
-// one matrix product, dense however narrow the design.  weights: [k][wide], a whole number of registers.
+// one matrix product, dense however narrow the design.  weights: panels of PANEL registers, `wide` columns in whole registers.
 template <class R, class T>
-inline void gram_of_weights(const T* x, const T* weights, int columns, int rows, int wide, T* products, double* out) {
-    constexpr int lanes = sizeof(R) / sizeof(T);
-    int filled = 0;
-    double* corner = out;
-    auto flush = [&] {
-        for (int c = 0; c < wide; c += PANEL * lanes) {
-            const T* a = weights + c * int64_t(rows);  // panels of PANEL registers lie one after another
-            int registers = (wide - c) / lanes < PANEL ? (wide - c) / lanes : PANEL;
-            switch (registers) {
-                case 3: tile_column<R, T, 3>(filled, a, products, rows, corner + c, wide); break;
-                case 2: tile_column<R, T, 2>(filled, a, products, rows, corner + c, wide); break;
-                case 1: tile_column<R, T, 1>(filled, a, products, rows, corner + c, wide); break;
-            }
-        }
-        corner += int64_t(filled) * wide;
-        filled = 0;
-    };
-    for (int i = 0; i < columns; ++i)
-        for (int j = i; j < columns; ++j) {
-            const T *a = x + i * int64_t(rows), *b = x + j * int64_t(rows);
-            T* to = products + filled * int64_t(rows);
-            for (int k = 0; k < rows; ++k) to[k] = a[k] * b[k];
-            if (++filled == TALL) flush();
-        }
-    if (filled) flush();
+inline void gram_of_weights(const Panels<T>& x, const T* weights, int wide, T* products, double* out) {
+    const int rows = x.rows;
+    for (int gi = 0; gi < x.count(); ++gi)
+        for (int i = 0; i < x.used(gi); ++i)
+            for (int gj = gi; gj < x.count(); ++gj)
+                for (int j = gj == gi ? i : 0, n; j < x.used(gj); j += n, out += int64_t(n) * wide) {
+                    n = std::min(TALL, x.used(gj) - j);
+                    const T *a = x.panel(gi) + i, *b = x.panel(gj) + j;
+                    for (int k = 0; k < rows; ++k)
+                        for (int f = 0; f < TALL; ++f) products[int64_t(k) * TALL + f] = a[int64_t(k) * ROW<T>] * b[int64_t(k) * ROW<T> + f];
+                    for (int c = 0; c < wide; c += ROW<T>)
+                        tile_of<R, T, TALL>(std::min((wide - c) / LANES<T>, PANEL), n, weights + int64_t(c) * rows, products, rows, out + c, wide);
+                }
 }
 
 }  // namespace

@@ -16,6 +16,8 @@ using namespace etamu;
 // weights of all pairs of q equations, in whole registers of either kind
 int weights_width(int q) { int pairs = q * (q + 1) / 2; return (pairs + 2 * L - 1) / (2 * L) * (2 * L); }
 
+int width(int columns) { return padded_columns(columns) + L; }
+
 int padded(int count) { return (count + 2 * L - 1) / (2 * L) * (2 * L); }
 
 // An unstarted buffer: nothing is written that a block does not write.
@@ -33,7 +35,7 @@ template <class T> struct Buffer {
         return data;
     }
 };
-struct Scratch { Ahead ahead; Buffer<double> x, panel, equations, products; Buffer<float> xf, panelf, productsf; RowBlock rows; };
+struct Scratch { Ahead ahead; Buffer<double> x, turn, beta, panel, sums, equations, products; Buffer<float> xf, panelf, productsf; RowBlock rows; };
 Scratch& scratch() {
     static thread_local std::unique_ptr<Scratch> s;
     if (!s) s.reset(new Scratch);
@@ -45,72 +47,153 @@ template <class Body> void each_block(const Task& task, Body body) {
         body(first, int(std::min(task.block, task.stop - first)));
 }
 
-// eta += X beta for one equation; beta is strided
-void add_predictor(const double* x, int columns, int rows, const double* beta, int stride, double* eta, Ahead& ahead) {
-    for (int k = 0; k < rows; k += 2 * L) {
-        ahead.step(rows / 4);
-        V e0 = load(eta + k), e1 = load(eta + k + L);
-        for (int j = 0; j < columns; ++j) {
-            double b = beta[j * stride];
-            e0 += load(x + j * int64_t(rows) + k) * b;
-            e1 += load(x + j * int64_t(rows) + k + L) * b;
+// What a pass reads of the design: one constant column needs no multiplications, the others lie in panels.
+struct Layout {
+    int constant;  // 1 when the first column is the constant, which then has no place in the panels
+    int columns;   // in the panels
+};
+
+Layout layout_of(const Problem& problem) {
+    const auto& c = problem.columns;
+    bool constant = problem.family != MULTINOMIAL && !c.empty() && c[0].type == ONE && c[0].center == 0 && c[0].scale == 1;
+    return Layout{constant, int(c.size()) - constant};
+}
+
+// The rows of a block as panels.  Lanes past the last column are zero: packing leaves them alone, so that they are
+// cleared once, and again for a shorter block.
+class Block {
+  public:
+    Block(const Problem& problem, const Task& task, Scratch& s)
+        : s(s), layout(layout_of(problem)), x(layout.columns, padded(int(task.block))), packing(problem, layout.constant, x) {
+        x.x = s.x.at_least(x.size() + TALL);
+        x.rows = 0;
+        turn = s.turn.at_least(size_t(L) * padded(int(task.block)));
+    }
+    template <class Ready> void read(int64_t first, int count, Ready ready) {
+        const int rows = padded(count);
+        if (rows != x.rows) {
+            x.rows = rows;
+            if (layout.columns % L) {
+                const int g = x.count() - 1;
+                for (int k = 0; k < rows; ++k) std::fill(x.panel(g) + int64_t(k) * W + x.used(g), x.panel(g) + int64_t(k) * W + x.registers(g) * L, 0.0);
+            }
         }
-        store(eta + k, e0);
-        store(eta + k + L, e1);
+        packing.read(first, count, x, turn, ready);
+    }
+
+    Scratch& s;
+    Layout layout;
+    Panels<double> x;
+
+  private:
+    Packing packing;
+    double* turn;
+};
+
+// The coefficients of every equation, those of the panels together and zero past the last column
+const double* spread(Scratch& s, const Layout& layout, const double* beta, int equations, int64_t length) {
+    double* out = s.beta.at_least(size_t(length) * equations);
+    std::fill(out, out + length * equations, 0.0);
+    for (int a = 0; a < equations; ++a)
+        for (int j = 0; j < layout.columns; ++j) out[a * length + j] = beta[int64_t(j + layout.constant) * equations + a];
+    return out;
+}
+
+// eta += X beta for one equation, for the 2 L rows from k on
+ETAMU_INLINE void add_predictor(const Panels<double>& x, const double* beta, int k, double* eta) {
+    V sums[2 * L] = {};
+    for (int g = 0; g < x.count(); ++g) {
+        const double *row = x.panel(g) + int64_t(k) * W, *b = beta + x.start(g);
+        for (int s = 0; s < x.registers(g); ++s) {
+            V v = load(b + s * L);
+            for (int r = 0; r < 2 * L; ++r) sums[r] += load(row + r * W + s * L) * v;
+        }
+    }
+    store(eta + k, load(eta + k) + sum_each(sums));
+    store(eta + k + L, load(eta + k + L) + sum_each(sums + L));
+}
+
+template <int S> void add_panel_score(const double* x, int rows, const double* r, double* sums) {
+    V acc[4][S] = {};
+    for (int k = 0; k < rows; k += 4)
+        for (int u = 0; u < 4; ++u) {
+            V v = all(r[k + u]);
+            for (int s = 0; s < S; ++s) acc[u][s] += load(x + int64_t(k + u) * W + s * L) * v;
+        }
+    for (int s = 0; s < S; ++s) store(sums + s * L, (acc[0][s] + acc[1][s]) + (acc[2][s] + acc[3][s]));
+}
+
+// score += X' r, for the columns in the panels
+void add_score(const Panels<double>& x, const double* r, double* score, Ahead& ahead) {
+    double sums[W];
+    for (int g = 0; g < x.count(); ++g) {
+        ahead.step(4 * x.count());
+        switch (x.registers(g)) {
+            case 3: add_panel_score<3>(x.panel(g), x.rows, r, sums); break;
+            case 2: add_panel_score<2>(x.panel(g), x.rows, r, sums); break;
+            case 1: add_panel_score<1>(x.panel(g), x.rows, r, sums); break;
+        }
+        for (int c = 0; c < x.used(g); ++c) score[x.start(g) + c] += sums[c];
     }
 }
 
-void add_score(const double* x, int columns, int rows, const double* r, double* score, Ahead& ahead) {
-    int j = 0;
-    for (; j + 4 <= columns; j += 4) {
-        ahead.step(columns);
-        V s[4] = {};
-        const double* c = x + j * int64_t(rows);
-        for (int k = 0; k < rows; k += L) {
-            V v = load(r + k);
-            for (int i = 0; i < 4; ++i) s[i] += load(c + i * int64_t(rows) + k) * v;
-        }
-        for (int i = 0; i < 4; ++i) score[j + i] += sum(s[i]);
-    }
-    for (; j < columns; ++j) {
-        V s{};
-        for (int k = 0; k < rows; k += L) s += load(x + j * int64_t(rows) + k) * load(r + k);
-        score[j] += sum(s);
-    }
+double total(const double* x, int rows) {
+    V s{};
+    for (int k = 0; k < rows; k += L) s += load(x + k);
+    return sum(s);
 }
 
-const float* to_float(Scratch& s, const double* x, int64_t n) {
-    float* f = s.xf.at_least(n);
-    for (int64_t i = 0; i < n; ++i) f[i] = float(x[i]);
+// the block as panels of floats
+Panels<float> to_float(Scratch& s, const Panels<double>& x) {
+    Panels<float> f(x.columns, x.rows);
+    f.x = s.xf.at_least(f.size() + TALL);
+    narrowed(x, f);
     return f;
 }
 
-void add_information(Scratch& s, const double* x, const float* xf, const double* w, int columns, int rows, double* out, int64_t ld) {
-    if (xf) gram<F, float>(x, xf, w, columns, rows, s.panelf.at_least(PANEL * 2 * L * rows), out, ld);
-    else if (columns <= NARROW) narrow_gram(x, w, columns, rows, s.panel.at_least(4 * rows), out, ld, [&] { s.ahead.step(64); });
-    else gram<V, double>(x, x, w, columns, rows, s.panel.at_least(PANEL * L * rows), out, ld);
+void add_score_rows(Block& block, const double* r, double* score) {
+    if (block.layout.constant) score[0] += total(r, block.x.rows);
+    add_score(block.x, r, score + block.layout.constant, block.s.ahead);
+}
+
+void add_information(Block& block, const double* w, int arithmetic, double* out, int64_t ld) {
+    Scratch& s = block.s;
+    const Panels<double>& x = block.x;
+    const int constant = block.layout.constant;
+    double* sums = s.sums.at_least(x.columns + 2 * W);
+    std::fill(sums, sums + x.columns + 2 * W, 0.0);
+    double* corner = out + constant * (ld + 1);
+    auto tick = [&] { s.ahead.step(64); };
+    if (arithmetic == SINGLE) gram<F, float>(to_float(s, x), w, s.panelf.at_least(size_t(2 * W) * x.rows), corner, ld, sums, tick);
+    else gram<V, double>(x, w, s.panel.at_least(size_t(W) * x.rows), corner, ld, sums, tick);
+    if (constant) {
+        out[0] += total(w, x.rows);
+        for (int j = 0; j < x.columns; ++j) out[1 + j] += sums[j];
+    }
 }
 
 // Information of all pairs of equations: out[column pair][equation pair], rows of `weights_width(q)`.
-void softmax_information(Scratch& s, const double* mu, const double* x, const float* xf, int columns, int q, int rows, double* out) {
-    const int wide = weights_width(q);
+void softmax_information(Block& block, const double* mu, int arithmetic, int q, double* out) {
+    Scratch& s = block.s;
+    const Panels<double>& x = block.x;
+    const int wide = weights_width(q), rows = x.rows;
     RowBlock& t = s.rows;
-    auto run = [&](auto zero, auto* panel, const auto* block, auto* products) {
+    auto run = [&](auto zero, const auto& columns, auto* panel, auto* products) {
         using R = decltype(zero);
         using T = std::remove_reference_t<decltype(panel[0])>;
-        constexpr int width = PANEL * int(sizeof(R) / sizeof(T));
         std::fill(panel, panel + int64_t(wide) * rows, T(0));
         int c = 0;
         for (int a = 0; a < q; ++a)
             for (int b = a; b < q; ++b, ++c) {
                 softmax_weight(mu, a, b, rows, t);
-                T* to = panel + int64_t(c / width) * width * rows + c % width;
-                for (int k = 0; k < rows; ++k) to[int64_t(k) * width] = T(t.weight[k]);
+                T* to = panel + int64_t(c / ROW<T>) * ROW<T> * rows + c % ROW<T>;
+                for (int k = 0; k < rows; ++k) to[int64_t(k) * ROW<T>] = T(t.weight[k]);
             }
-        gram_of_weights<R, T>(block, panel, columns, rows, wide, products, out);
+        gram_of_weights<R, T>(columns, panel, wide, products, out);
     };
-    if (xf) run(F{}, s.panelf.at_least(size_t(wide + 2 * PANEL * L) * rows), xf, s.productsf.at_least(TALL * rows));
-    else run(V{}, s.panel.at_least(size_t(wide + PANEL * L) * rows), x, s.products.at_least(TALL * rows));
+    const size_t room = size_t(wide + 2 * W) * rows;
+    if (arithmetic == SINGLE) run(F{}, to_float(s, x), s.panelf.at_least(room), s.productsf.at_least(TALL * rows));
+    else run(V{}, x, s.panel.at_least(room), s.products.at_least(TALL * rows));
 }
 
 void load_extra(const Problem& problem, int64_t first, int count, int rows, RowBlock& t) {
@@ -123,38 +206,36 @@ void load_extra(const Problem& problem, int64_t first, int count, int rows, RowB
 void pass(const Problem& problem, const Task& task, const Result& result) {
     Scratch& s = scratch();
     RowBlock& t = s.rows;
-    const int columns = int(problem.columns.size());
-    const int64_t wide = padded_columns(columns);
+    Block block(problem, task, s);
+    const int columns = int(problem.columns.size()), q = problem.equations;
+    const int64_t wide = width(columns), length = block.layout.columns + W;
+    const double* beta = spread(s, block.layout, task.beta, q, length);
     Totals totals;
     V n{}, weights{};
     each_block(task, [&](int64_t first, int count) {
         const int rows = padded(count);
-        double* x = s.x.at_least(size_t(columns) * rows + 2 * L);
-        pack(problem, first, count, rows, x);
         s.ahead.aim(problem, first + task.step, task.block);
         load_extra(problem, first, count, rows, t);
-        const float* xf = task.order > 1 && task.arithmetic == SINGLE ? to_float(s, x, columns * int64_t(rows)) : nullptr;
-        auto add = [&](const double* w, double* out, int64_t ld) { add_information(s, x, xf, w, columns, rows, out, ld); };
+        double* eta = problem.family == MULTINOMIAL ? s.equations.at_least(size_t(q) * rows) : t.eta;
+        if (eta != t.eta) for (int a = 0; a < q; ++a) std::copy(t.eta, t.eta + rows, eta + a * rows);
+        if (block.layout.constant) for (int k = 0; k < rows; k += L) store(eta + k, load(eta + k) + task.beta[0]);
+        block.read(first, count, [&](int k) {
+            s.ahead.step(rows / 4);
+            for (int a = 0; a < q; ++a) add_predictor(block.x, beta + a * length, k, eta + a * rows);
+        });
         for (int k = 0; k < rows; k += L) { V w = load(t.w + k); weights += w; n += w != 0.0 ? all(1) : V{}; }
         if (problem.family == MULTINOMIAL) {
-            const int q = problem.equations;
-            double* eta = s.equations.at_least(size_t(2 * q) * rows);
-            for (int a = 0; a < q; ++a) {
-                std::copy(t.eta, t.eta + rows, eta + a * rows);
-                add_predictor(x, columns, rows, task.beta + a, q, eta + a * rows, s.ahead);
-            }
             softmax_terms(eta, q, problem.reference, rows, t, totals);
             if (task.order > 0)
                 for (int a = 0; a < q; ++a) {
                     softmax_score(eta, a, problem.reference, rows, t);
-                    add_score(x, columns, rows, t.score, result.score + a * columns, s.ahead);
+                    add_score(block.x, t.score, result.score + a * columns, s.ahead);
                 }
-            if (task.order > 1) softmax_information(s, eta, x, xf, columns, q, rows, result.information);
+            if (task.order > 1) softmax_information(block, eta, task.arithmetic, q, result.information);
         } else {
-            add_predictor(x, columns, rows, task.beta, 1, t.eta, s.ahead);
             row_terms(problem, t, rows, task.information, totals, s.ahead);
-            if (task.order > 0) add_score(x, columns, rows, t.score, result.score, s.ahead);
-            if (task.order > 1) add(t.weight, result.information, wide);
+            if (task.order > 0) add_score_rows(block, t.score, result.score);
+            if (task.order > 1) add_information(block, t.weight, task.arithmetic, result.information, wide);
         }
     });
     result.scalars[0] += sum(n);
@@ -165,18 +246,21 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
 
 void predictor(const Problem& problem, const Task& task, double* eta) {
     Scratch& s = scratch();
-    const int columns = int(problem.columns.size()), q = problem.equations;
+    Block block(problem, task, s);
+    const int q = problem.equations;
+    const int64_t length = block.layout.columns + W;
+    const double* beta = spread(s, block.layout, task.beta, q, length);
     each_block(task, [&](int64_t first, int count) {
         const int rows = padded(count);
-        double* x = s.x.at_least(size_t(columns) * rows + 2 * L);
-        pack(problem, first, count, rows, x);
         load_extra(problem, first, count, rows, s.rows);
-        for (int a = 0; a < q; ++a) {
-            double* e = s.rows.score;
-            std::copy(s.rows.eta, s.rows.eta + rows, e);
-            add_predictor(x, columns, rows, task.beta + a, q, e, s.ahead);
-            for (int k = 0; k < count; ++k) eta[(first - task.start + k) * q + a] = e[k];
-        }
+        double* e = s.equations.at_least(size_t(q) * rows);
+        for (int a = 0; a < q; ++a)
+            for (int k = 0; k < rows; ++k) e[a * rows + k] = s.rows.eta[k] + (block.layout.constant ? task.beta[0] : 0.0);
+        block.read(first, count, [&](int k) {
+            for (int a = 0; a < q; ++a) add_predictor(block.x, beta + a * length, k, e + a * rows);
+        });
+        for (int a = 0; a < q; ++a)
+            for (int k = 0; k < count; ++k) eta[(first - task.start + k) * q + a] = e[a * rows + k];
     });
 }
 
@@ -184,19 +268,18 @@ void predictor(const Problem& problem, const Task& task, double* eta) {
 void accumulate(const Problem& problem, const Task& task, const double* row_score, const double* row_weight, const Result& result) {
     Scratch& s = scratch();
     RowBlock& t = s.rows;
-    const int columns = int(problem.columns.size());
+    Block block(problem, task, s);
+    const int64_t wide = width(int(problem.columns.size()));
     each_block(task, [&](int64_t first, int count) {
-        const int rows = padded(count);
-        double* x = s.x.at_least(size_t(columns) * rows + 2 * L);
-        pack(problem, first, count, rows, x);
+        block.read(first, count, [](int) {});
+        const int rows = block.x.rows;
         std::fill(t.score, t.score + rows, 0.0);
         std::fill(t.weight, t.weight + rows, 0.0);
         std::copy(row_score + first - task.start, row_score + first - task.start + count, t.score);
-        add_score(x, columns, rows, t.score, result.score, s.ahead);
+        add_score_rows(block, t.score, result.score);
         if (task.order > 1) {
             std::copy(row_weight + first - task.start, row_weight + first - task.start + count, t.weight);
-            const float* xf = task.arithmetic == SINGLE ? to_float(s, x, columns * int64_t(rows)) : nullptr;
-            add_information(s, x, xf, t.weight, columns, rows, result.information, padded_columns(columns));
+            add_information(block, t.weight, task.arithmetic, result.information, wide);
         }
     });
 }
@@ -240,7 +323,7 @@ void peak(int arithmetic, int64_t loops, double* out) {
 
 namespace etamu {
 const Kernels& ETAMU_KERNELS() {
-    static const Kernels table{ETAMU_NAME, L, padded_columns, weights_width, pass, predictor, accumulate, factor, solve, inverse, function, peak};
+    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, accumulate, factor, solve, inverse, function, peak};
     return table;
 }
 }  // namespace etamu

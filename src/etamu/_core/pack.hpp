@@ -1,4 +1,4 @@
-// Bring one block of rows of the design into column-major doubles, centred and scaled, from wherever the columns lie.
+// Bring one block of rows of the design into panels of doubles, centred and scaled, from wherever the columns lie.
 #pragma once
 #include <algorithm>
 #include <utility>
@@ -43,7 +43,7 @@ inline void gather_column(const Column& c, int64_t first, int count, double* out
     }
 }
 
-// A run is a stretch of neighbouring float columns of one row-major matrix: read by rows, transposed in registers.
+// A run is a stretch of neighbouring float columns of one row-major matrix: its rows are copied as they lie.
 inline int run_length(const std::vector<Column>& columns, size_t first) {
     const Column& c = columns[first];
     int size = c.type == F64 ? 8 : c.type == F32 ? 4 : 0;
@@ -58,48 +58,42 @@ inline int run_length(const std::vector<Column>& columns, size_t first) {
 ETAMU_INLINE V load_row(const char* p, double) { V v; std::memcpy(&v, p, sizeof v); return v; }
 ETAMU_INLINE V load_row(const char* p, float) { H h; std::memcpy(&h, p, sizeof h); return __builtin_convertvector(h, V); }
 
-// L rows of L numbers each, turned: v[s] becomes number s of each row
-template <class T> ETAMU_INLINE void load_turned(const char* p, int64_t stride, V* v) {
-#if ETAMU_BYTES == 64 && (defined(__clang__) || __GNUC__ >= 12)
-    if constexpr (sizeof(T) == 8) {  // loading halves does the first exchange on the load ports
-        typedef double Half __attribute__((vector_size(32)));
-        for (int s = 0; s < 4; ++s)
-            for (int side = 0; side < 2; ++side) {
-                Half a, b;
-                std::memcpy(&a, p + s * stride + 32 * side, sizeof a);
-                std::memcpy(&b, p + (s + 4) * stride + 32 * side, sizeof b);
-                v[s + 4 * side] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
-            }
-        transpose_within<2>(v);
-        return;
+// Neighbouring columns of a row-major matrix into one panel: S registers, of which the last may overlap the one before.
+template <class T, int S> inline void copy_rows(const char* from, int64_t stride, const double* center, const double* scale, int count, double* to, int tail) {
+    V c[S], d[S];
+    int at[S];
+    for (int s = 0; s < S; ++s) {
+        at[s] = s == S - 1 ? tail : s * L;
+        c[s] = load(center + at[s]);
+        d[s] = load(scale + at[s]);
     }
-#endif
-    for (int s = 0; s < L; ++s) v[s] = load_row(p + s * stride, T());
-    transpose(v);
+    for (int k = 0; k < count; ++k, from += stride, to += W)
+        for (int s = 0; s < S; ++s) store(to + at[s], (load_row(from + at[s] * int64_t(sizeof(T)), T()) - c[s]) * d[s]);
 }
 
-template <class T>
-inline void pack_run(const Column* c, int width, int64_t first, int count, int rows, int64_t all_rows, double* out) {
-    const char* base = c[0].data + first * c[0].stride;
-    int whole = count / L * L;
-    if (width < L) {  // lanes past the run's end read into the next row, which the last rows do not have
-        const char* end = c[0].data + (all_rows - 1) * c[0].stride + width * int64_t(sizeof(T));
-        while (whole > 0 && base + (whole - 1) * c[0].stride + L * int64_t(sizeof(T)) > end) whole -= L;
-        if (c[0].stride < 0) whole = 0;
+template <class T> inline void copy_rows(const char* from, int64_t stride, int width, const double* center, const double* scale, int count, double* to) {
+    switch ((width + L - 1) / L) {
+        case 1: return copy_rows<T, 1>(from, stride, center, scale, count, to, width - L);
+        case 2: return copy_rows<T, 2>(from, stride, center, scale, count, to, width - L);
+        case 3: return copy_rows<T, 3>(from, stride, center, scale, count, to, width - L);
     }
-    for (int j = 0; j < width; j += L) {
-        if (j + L > width && width >= L) j = width - L;
-        int group = width - j < L ? width - j : L;
-        V center[L], scale[L];
-        for (int s = 0; s < group; ++s) { center[s] = all(c[j + s].center); scale[s] = all(c[j + s].scale); }
-        for (int k = 0; k < whole; k += L) {
-            V v[L];
-            load_turned<T>(base + k * c[0].stride + j * int64_t(sizeof(T)), c[0].stride, v);
-            for (int s = 0; s < group; ++s) store(out + (j + s) * int64_t(rows) + k, (v[s] - center[s]) * scale[s]);
-        }
+}
+
+// Up to L columns that lie each on its own: read one by one into `turn`, then turned.
+inline void pack_turned(const Column* c, int width, int64_t first, int count, int rows, double* turn, double* to) {
+    for (int j = 0; j < width; ++j) gather_column(c[j], first, count, turn + j * int64_t(rows));
+    if (width < L) {
+        for (int j = 0; j < width; ++j)
+            for (int k = 0; k < count; ++k) to[int64_t(k) * W + j] = turn[j * int64_t(rows) + k];
+        return;
     }
-    for (int j = 0; j < width; ++j)
-        gather<T>(c[j].data, c[j].stride, first + whole, count - whole, c[j].center, c[j].scale, out + j * int64_t(rows) + whole);
+    for (int j = 0; j < width; ++j) std::fill(turn + j * int64_t(rows) + count, turn + (j + 1) * int64_t(rows), 0.0);
+    for (int k = 0; k < count; k += L) {
+        V v[L];
+        for (int s = 0; s < L; ++s) v[s] = load(turn + s * int64_t(rows) + k);
+        transpose(v);
+        for (int s = 0; s < L; ++s) store(to + int64_t(k + s) * W, v[s]);
+    }
 }
 
 // The memory of the next block, asked for little by little while this block computes, so that the two overlap.
@@ -141,20 +135,49 @@ class Ahead {
     int64_t lines = 0;
 };
 
-// out: columns side by side, each `rows` long (a multiple of the register), rows past `count` are zero
-inline void pack(const Problem& problem, int64_t first, int count, int rows, double* out) {
-    const auto& columns = problem.columns;
-    for (size_t j = 0; j < columns.size();) {
-        int width = run_length(columns, j);
-        double* to = out + j * int64_t(rows);
-        if (width == 1) gather_column(columns[j], first, count, to);
-        else if (columns[j].type == F64) pack_run<double>(&columns[j], width, first, count, rows, problem.rows, to);
-        else pack_run<float>(&columns[j], width, first, count, rows, problem.rows, to);
-        j += width;
+// How the columns from `begin` on come into the panels: runs as they lie, other columns a few at a time.
+class Packing {
+  public:
+    Packing(const Problem& problem, int begin, const Panels<double>& like) : columns(problem.columns) {
+        for (int g = 0; g < like.count(); ++g)
+            for (int at = 0, n; at < like.used(g); at += n) {
+                const int j = begin + like.start(g) + at, room = like.used(g) - at;
+                n = std::min(run_length(columns, j), room);
+                if (n >= L) {
+                    runs.push_back({j, n, g, at});
+                } else {
+                    for (n = 1; n < std::min(L, room) && run_length(columns, j + n) < L; ++n) {}
+                    singles.push_back({j, n, g, at});
+                }
+            }
+        for (const Column& c : columns) { center.push_back(c.center); scale.push_back(c.scale); }
     }
-    if (count < rows)
-        for (size_t j = 0; j < columns.size(); ++j)
-            for (int k = count; k < rows; ++k) out[j * int64_t(rows) + k] = 0;
-}
+
+    // Rows [first, first + count); rows past `count` become zero.  `ready(k)` is told when the 2 L rows from k on are
+    // complete, while they are still in the first-level cache.  turn: room for L columns.
+    template <class Ready> void read(int64_t first, int count, const Panels<double>& out, double* turn, Ready ready) const {
+        if (count < out.rows)
+            for (int g = 0; g < out.count(); ++g) std::fill(out.panel(g) + int64_t(count) * W, out.panel(g) + int64_t(out.rows) * W, 0.0);
+        for (const Piece& p : singles)
+            pack_turned(&columns[p.column], p.width, first, count, out.rows, turn, out.panel(p.panel) + p.at);
+        for (int k = 0; k < out.rows; k += 2 * L) {
+            for (const Piece& p : runs) {
+                const Column& c = columns[p.column];
+                const char* from = c.data + (first + k) * c.stride;
+                double* to = out.panel(p.panel) + int64_t(k) * W + p.at;
+                const int rows = std::min(2 * L, count - k);
+                if (c.type == F64) copy_rows<double>(from, c.stride, p.width, &center[p.column], &scale[p.column], rows, to);
+                else copy_rows<float>(from, c.stride, p.width, &center[p.column], &scale[p.column], rows, to);
+            }
+            ready(k);
+        }
+    }
+
+  private:
+    struct Piece { int column, width, panel, at; };
+    const std::vector<Column>& columns;
+    std::vector<Piece> runs, singles;
+    std::vector<double> center, scale;
+};
 
 }  // namespace

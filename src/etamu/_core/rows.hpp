@@ -21,6 +21,7 @@ struct RowBlock {
     alignas(64) double mu[MAX_BLOCK], dmu[MAX_BLOCK], curve[MAX_BLOCK];
     alignas(64) double log_mu[MAX_BLOCK], log_comp[MAX_BLOCK], a[MAX_BLOCK], b[MAX_BLOCK];
     alignas(64) double bend[MAX_BLOCK], bend_comp[MAX_BLOCK];  // a - curve and b + curve
+    alignas(64) double log_y[MAX_BLOCK];
 };
 
 struct Totals { V deviance{}, pearson{}; };
@@ -29,28 +30,28 @@ struct Totals { V deviance{}, pearson{}; };
 
 // (atanh(v) - v) / v^3 for |v| < 0.1, z = v^2
 ETAMU_INLINE V atanh_tail(V z) {
-    V s = all(1.0 / 15);
-    s = s * z + 1.0 / 13; s = s * z + 1.0 / 11; s = s * z + 1.0 / 9; s = s * z + 1.0 / 7;
-    s = s * z + 1.0 / 5;  s = s * z + 1.0 / 3;
-    return s;
+    V u = z * z;
+    V odd = u * (u * (1.0 / 13) + 1.0 / 9) + 1.0 / 5, even = u * (u * (u * (1.0 / 15) + 1.0 / 11) + 1.0 / 7) + 1.0 / 3;
+    return odd * z + even;
 }
 
 // y log(y/mu) - (y - mu) without cancellation near y = mu (Loader's bd0); log_mu is given because mu may underflow.
-ETAMU_INLINE V poisson_half_deviance(V y, V mu, V log_mu) {
+ETAMU_INLINE V poisson_half_deviance(V y, V mu, V log_y, V log_mu) {
     V v = (y - mu) / (y + mu);
     V z = v * v, s = atanh_tail(z);
     V near = (y - mu) * v + 2.0 * y * v * z * s;
-    V far = y * (log(y) - log_mu) - (y - mu);
+    V far = y * (log_y - log_mu) - (y - mu);
     V d = abs(v) < 0.1 ? near : far;
     return y == 0.0 ? mu : d;
 }
+ETAMU_INLINE V poisson_half_deviance(V y, V mu, V log_mu) { return poisson_half_deviance(y, mu, log(y), log_mu); }
 
 // (y - mu)/mu - log(y/mu); ratio = y/mu
-ETAMU_INLINE V gamma_half_deviance(V y, V ratio, V log_mu) {
+ETAMU_INLINE V gamma_half_deviance(V ratio, V log_y, V log_mu) {
     V v = (ratio - 1.0) / (ratio + 1.0);
     V z = v * v, s = atanh_tail(z);
     V near = 2.0 * z / (1.0 - v) - 2.0 * v * z * s;
-    V far = (ratio - 1.0) - (log(y) - log_mu);
+    V far = (ratio - 1.0) - (log_y - log_mu);
     return abs(v) < 0.1 ? near : far;
 }
 
@@ -73,11 +74,11 @@ ETAMU_INLINE V tweedie_half_deviance(V y, V mu, V log_mu, double p) {
 }
 
 // y log(y/mu) - (y + k) log((y + k)/(mu + k)); log(1 + mu/k) from log mu, as mu may overflow
-ETAMU_INLINE V negative_binomial_half_deviance(V y, V mu, V log_mu, double k) {
+ETAMU_INLINE V negative_binomial_half_deviance(V y, V mu, V log_y, V log_mu, double k) {
     V u = log_mu - std::log(k), grown = u > 30.0 ? u : log1p(mu / k);
-    V far = y * (log(y) - log_mu) - (y + k) * (log1p(y / k) - grown);
+    V far = y * (log_y - log_mu) - (y + k) * (log1p(y / k) - grown);
     V v = (y - mu) / (y + mu + 2.0 * k);
-    V near = poisson_half_deviance(y, mu, log_mu) - ((y - mu) * v + 2.0 * (y + k) * v * v * v * atanh_tail(v * v));
+    V near = poisson_half_deviance(y, mu, log_y, log_mu) - ((y - mu) * v + 2.0 * (y + k) * v * v * v * atanh_tail(v * v));
     V d = abs(y - mu) < 0.1 * (y + mu) ? near : far;
     return y == 0.0 ? k * grown : d;
 }
@@ -213,8 +214,8 @@ inline bool fractions(const RowBlock& t, int count) {
 }
 
 // with y in {0, 1} only, r = e^-|eta| gives everything: the deviance is 2 log(1 + e^(-+eta)), pearson e^(-+eta)
-template <bool FRACTIONS> ETAMU_INLINE Row logit_row(V y, V eta) {
-    V e = exp(-abs(eta)), u = 1.0 + e, s = 1.0 / u, small = e * s;
+template <bool FRACTIONS> ETAMU_INLINE Row logit_row(V y, V eta, V e) {
+    V u = 1.0 + e, s = 1.0 / u, small = e * s;
     V l = log_corrected(u, (e - (u - 1.0)) * s);  // log1p(e)
     I up = eta >= 0.0;
     V mu = up ? s : small, q = up ? small : s;
@@ -239,16 +240,18 @@ template <bool FRACTIONS> ETAMU_INLINE Row logit_row(V y, V eta) {
 }
 
 // V(mu) = mu^p (p = 1, 2, 3 or Tweedie) or mu + mu^2/theta under the log link
-ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, bool expected) {
+// e: exp(eta), or exp(-eta) for the families that only meet the ratio y/mu
+ETAMU_INLINE bool inverted(int family) { return family == GAMMA || family == INVERSE_GAUSSIAN; }
+ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, V e, V log_y, bool expected) {
     Row r;
-    V mu = exp(eta);
+    V mu = e;
     V slope;  // V'(mu) mu' / V
     switch (family) {
         case POISSON: r.weight = mu; r.score = y - mu; slope = all(1);
-            r.deviance = 2.0 * poisson_half_deviance(y, mu, eta); r.pearson = r.score * r.score / mu; break;
-        case GAMMA: { V ratio = y * exp(-eta); r.weight = all(1); r.score = ratio - 1.0; slope = all(2);
-            r.deviance = 2.0 * gamma_half_deviance(y, ratio, eta); r.pearson = r.score * r.score; break; }
-        case INVERSE_GAUSSIAN: { V inv = exp(-eta), ratio = y * inv; r.weight = inv; r.score = (ratio - 1.0) * inv; slope = all(3);
+            r.deviance = 2.0 * poisson_half_deviance(y, mu, log_y, eta); r.pearson = r.score * r.score / mu; break;
+        case GAMMA: { V ratio = y * e; r.weight = all(1); r.score = ratio - 1.0; slope = all(2);
+            r.deviance = 2.0 * gamma_half_deviance(ratio, log_y, eta); r.pearson = r.score * r.score; break; }
+        case INVERSE_GAUSSIAN: { V inv = e, ratio = y * inv; r.weight = inv; r.score = (ratio - 1.0) * inv; slope = all(3);
             r.deviance = (ratio - 1.0) * (ratio - 1.0) / y; r.pearson = (ratio - 1.0) * (ratio - 1.0) * inv; break; }
         case TWEEDIE: { V q = exp((1 - par) * eta); r.weight = exp((2 - par) * eta); slope = all(par);
             r.score = y * q - r.weight; r.deviance = 2.0 * tweedie_half_deviance(y, mu, eta, par);
@@ -256,7 +259,7 @@ ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, bool expected)
         case NEGATIVE_BINOMIAL: { V s = 1.0 / (1.0 + mu / par); r.weight = mu * s; r.score = (y - mu) * s;
             V big = exp(-eta) + 1.0 / par; r.weight = 1.0 / big; r.score = y * s - r.weight;
             slope = 1.0 + (1.0 / par) / big;
-            r.deviance = 2.0 * negative_binomial_half_deviance(y, mu, eta, par); r.pearson = r.score * (r.score / r.weight); break; }
+            r.deviance = 2.0 * negative_binomial_half_deviance(y, mu, log_y, eta, par); r.pearson = r.score * (r.score / r.weight); break; }
         default: r.weight = mu * mu; r.score = (y - mu) * mu; slope = V{};
             r.deviance = (y - mu) * (y - mu); r.pearson = r.deviance;
     }
@@ -280,7 +283,7 @@ ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, 
             r.pearson = y == 0.0 ? mu : residual * (residual * inverse);
             r.deviance = 2.0 * poisson_half_deviance(y, mu, lmu); break;
         case GAMMA: r.score = a * t; r.weight = a * a; slope = 2.0 * a; r.pearson = t * t;
-            r.deviance = 2.0 * gamma_half_deviance(y, y * inverse, lmu); break;
+            r.deviance = 2.0 * gamma_half_deviance(y * inverse, log(y), lmu); break;
         case INVERSE_GAUSSIAN: r.score = a * t * inverse; r.weight = a * a * inverse; slope = 3.0 * a; r.pearson = t * t * inverse;
             r.deviance = t * t / y; break;
         case TWEEDIE: { V whole = exp((2 - par) * lmu), half = exp(-0.5 * par * lmu);
@@ -289,7 +292,7 @@ ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, 
             r.pearson = y == 0.0 ? whole : root * root; r.deviance = 2.0 * tweedie_half_deviance(y, mu, lmu, par); break; }
         case NEGATIVE_BINOMIAL: { V big = inverse + 1.0 / par; r.score = a * (y / (1.0 + mu / par) - 1.0 / big); r.weight = a * a / big;
             slope = a * (1.0 + 1.0 / (1.0 + par * inverse)); r.pearson = lmu > 0.0 ? t * t / big : residual * residual / (mu * (1.0 + mu / par));
-            r.deviance = 2.0 * negative_binomial_half_deviance(y, mu, lmu, par); break; }
+            r.deviance = 2.0 * negative_binomial_half_deviance(y, mu, log(y), lmu, par); break; }
         default: r.score = residual * dmu; r.weight = dmu * dmu; slope = V{}; r.deviance = residual * residual; r.pearson = r.deviance;
     }
     if (!expected) r.weight = observed(r.weight, r.score, curve, slope);
@@ -332,22 +335,37 @@ ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Ahead& ahead,
     totals.pearson += pearson;
 }
 
+// One elementary function over the block: a loop of its own keeps several rows under way at once, where one long loop
+// would wait for each row's chain.
+template <class Function> ETAMU_INLINE void stage(const double* in, double* out, int count, Function function) {
+    for (int i = 0; i < count; i += L) store(out + i, function(load(in + i)));
+}
+
+template <int FAMILY> inline void log_link_rows(RowBlock& t, int count, double par, bool expected, Totals& totals, Ahead& ahead) {
+    stage(t.eta, t.mu, count, [](V eta) { return exp(inverted(FAMILY) ? -eta : eta); });
+    if (FAMILY == POISSON || FAMILY == GAMMA || FAMILY == NEGATIVE_BINOMIAL) stage(t.y, t.log_y, count, [](V y) { return log(y); });
+    each_row(t, count, totals, ahead, [&](int i) {
+        return log_link_row(FAMILY, par, load(t.y + i), load(t.eta + i), load(t.mu + i), load(t.log_y + i), expected);
+    });
+}
+
 inline void row_terms(const Problem& problem, RowBlock& t, int count, int information, Totals& totals, Ahead& ahead) {
     const bool expected = information == EXPECTED;
     const int family = problem.family;
     const double par = problem.family_parameter;
     if (family == BINOMIAL && problem.link == LOGIT) {
-        if (fractions(t, count)) each_row(t, count, totals, ahead, [&](int i) { return logit_row<true>(load(t.y + i), load(t.eta + i)); });
-        else each_row(t, count, totals, ahead, [&](int i) { return logit_row<false>(load(t.y + i), load(t.eta + i)); });
+        stage(t.eta, t.mu, count, [](V eta) { return exp(-abs(eta)); });
+        if (fractions(t, count))
+            each_row(t, count, totals, ahead, [&](int i) { return logit_row<true>(load(t.y + i), load(t.eta + i), load(t.mu + i)); });
+        else each_row(t, count, totals, ahead, [&](int i) { return logit_row<false>(load(t.y + i), load(t.eta + i), load(t.mu + i)); });
     } else if (family == GAUSSIAN && problem.link == IDENTITY) {
         each_row(t, count, totals, ahead, [&](int i) {
             V residual = load(t.y + i) - load(t.eta + i);
             return Row{residual * residual, residual, all(1), residual * residual};
         });
     } else if (family != BINOMIAL && problem.link == LOG) {
-        switch (family) {  // a constant family lets the compiler drop the switch from the loop
-#define ETAMU_LOG_LINK(NAME) \
-    case NAME: each_row(t, count, totals, ahead, [&](int i) { return log_link_row(NAME, par, load(t.y + i), load(t.eta + i), expected); }); break;
+        switch (family) {
+#define ETAMU_LOG_LINK(NAME) case NAME: log_link_rows<NAME>(t, count, par, expected, totals, ahead); break;
             ETAMU_LOG_LINK(GAUSSIAN) ETAMU_LOG_LINK(POISSON) ETAMU_LOG_LINK(GAMMA) ETAMU_LOG_LINK(INVERSE_GAUSSIAN)
             ETAMU_LOG_LINK(TWEEDIE) ETAMU_LOG_LINK(NEGATIVE_BINOMIAL)
         }

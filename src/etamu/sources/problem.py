@@ -52,7 +52,7 @@ class Problem:
 
 def block_rows(width: int) -> int:
     """Rows that a kernel packs at a time, so that the block stays in the second-level cache."""
-    return 256 if width <= 512 else 128 if width <= 2048 else 64
+    return 64 if width <= 64 else 128 if width <= 2048 else 64
 
 
 def chunk_edges(rows: int, width: int, equations: int = 1) -> list[int]:
