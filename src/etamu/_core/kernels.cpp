@@ -127,7 +127,6 @@ template <int S> void add_panel_score(const double* x, int rows, const double* r
 void add_score(const Panels<double>& x, const double* r, double* score, Ahead& ahead) {
     double sums[W];
     for (int g = 0; g < x.count(); ++g) {
-        ahead.step(4 * x.count());
         switch (x.registers(g)) {
             case 3: add_panel_score<3>(x.panel(g), x.rows, r, sums); break;
             case 2: add_panel_score<2>(x.panel(g), x.rows, r, sums); break;
@@ -163,7 +162,8 @@ void add_information(Block& block, const double* w, int arithmetic, double* out,
     double* sums = s.sums.at_least(x.columns + 2 * W);
     std::fill(sums, sums + x.columns + 2 * W, 0.0);
     double* corner = out + constant * (ld + 1);
-    auto tick = [&] { s.ahead.step(64); };
+    const int tiles = x.count() * (x.columns / TALL + 1) / 2 + 1;
+    auto tick = [&] { s.ahead.step(2 * tiles); };
     if (arithmetic == SINGLE) gram<F, float>(to_float(s, x), w, s.panelf.at_least(size_t(2 * W) * x.rows), corner, ld, sums, tick);
     else gram<V, double>(x, w, s.panel.at_least(size_t(W) * x.rows), corner, ld, sums, tick);
     if (constant) {
@@ -214,13 +214,13 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
     V n{}, weights{};
     each_block(task, [&](int64_t first, int count) {
         const int rows = padded(count);
-        s.ahead.aim(problem, first + task.step, task.block);
+        s.ahead.aim(problem, first + task.step, task.block, task.order > 1 ? 2 : 1);
         load_extra(problem, first, count, rows, t);
         double* eta = problem.family == MULTINOMIAL ? s.equations.at_least(size_t(q) * rows) : t.eta;
         if (eta != t.eta) for (int a = 0; a < q; ++a) std::copy(t.eta, t.eta + rows, eta + a * rows);
         if (block.layout.constant) for (int k = 0; k < rows; k += L) store(eta + k, load(eta + k) + task.beta[0]);
         block.read(first, count, [&](int k) {
-            s.ahead.step(rows / 4);
+            s.ahead.step(2 * s.ahead.halves * rows / (2 * L));
             for (int a = 0; a < q; ++a) add_predictor(block.x, beta + a * length, k, eta + a * rows);
         });
         for (int k = 0; k < rows; k += L) { V w = load(t.w + k); weights += w; n += w != 0.0 ? all(1) : V{}; }

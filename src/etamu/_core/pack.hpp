@@ -99,7 +99,9 @@ inline void pack_turned(const Column* c, int width, int64_t first, int count, in
 // The memory of the next block, asked for little by little while this block computes, so that the two overlap.
 class Ahead {
   public:
-    void aim(const Problem& problem, int64_t first, int64_t count) {
+    // `halves`: 2 when the information will take a half of it, else 1
+    void aim(const Problem& problem, int64_t first, int64_t count, int halves) {
+        this->halves = halves;
         regions.clear();
         region = 0;
         lines = 0;
@@ -133,6 +135,9 @@ class Ahead {
     std::vector<std::pair<const char*, const char*>> regions;
     size_t region = 0;
     int64_t lines = 0;
+
+  public:
+    int halves = 1;
 };
 
 // How the columns from `begin` on come into the panels: runs as they lie, other columns a few at a time.

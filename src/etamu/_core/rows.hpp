@@ -322,7 +322,7 @@ template <class Compute>
 ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Ahead& ahead, Compute compute) {
     V deviance{}, pearson{};
     for (int i = 0; i < count; i += L) {
-        ahead.step(count / 2);
+        ahead.step(2 * ahead.halves * count / L);
         V w = load(t.w + i), eta = load(t.eta + i);
         Row r = within_range(compute(i), eta == eta);
         I used = w != 0.0;  // a row of weight zero adds nothing, whatever its y and eta
