@@ -152,16 +152,17 @@ inline void tile_of(int registers, int n, const T* a, const T* x, int rows, doub
 
 // a[k] = w[k] x[k] for a panel; their sums over the rows, the information of the constant, are added to `sums`
 template <class R, class T, int S> inline void weigh(const T* x, const double* w, int rows, T* a, double* sums) {
-    R total[S] = {};
-    for (int k = 0; k < rows; ++k) {
-        R weight = T(w[k]) - R{};
-        for (int s = 0; s < S; ++s) {
-            R v = load(x + int64_t(k) * ROW<T> + s * LANES<T>) * weight;
-            std::memcpy(a + int64_t(k) * ROW<T> + s * LANES<T>, &v, sizeof v);
-            total[s] += v;
+    R total[2 * S] = {};
+    for (int k = 0; k < rows; k += 2)
+        for (int u = 0; u < 2; ++u) {
+            R weight = T(w[k + u]) - R{};
+            for (int s = 0; s < S; ++s) {
+                R v = load(x + int64_t(k + u) * ROW<T> + s * LANES<T>) * weight;
+                std::memcpy(a + int64_t(k + u) * ROW<T> + s * LANES<T>, &v, sizeof v);
+                total[u * S + s] += v;
+            }
         }
-    }
-    for (int s = 0; s < S; ++s) add_to(sums + s * LANES<T>, total[s]);
+    for (int s = 0; s < S; ++s) add_to(sums + s * LANES<T>, total[s] + total[S + s]);
 }
 
 template <class R, class T> inline void weigh(int registers, const T* x, const double* w, int rows, T* a, double* sums) {

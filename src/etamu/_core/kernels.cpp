@@ -200,7 +200,16 @@ void load_extra(const Problem& problem, int64_t first, int count, int rows, RowB
     gather_column(problem.extra[0], first, count, t.y);
     gather_column(problem.extra[1], first, count, t.w);
     gather_column(problem.extra[2], first, count, t.eta);
+    t.weighted = problem.extra[1].type != ONE || count < rows;
     for (int k = count; k < rows; ++k) { t.y[k] = t.y[count - 1]; t.w[k] = 0; t.eta[k] = t.eta[count - 1]; }
+}
+
+// rows whose weight is not zero, and the sum of the weights
+void count_rows(const double* w, int rows, double& n, double& weights) {
+    V used{}, total{};
+    for (int k = 0; k < rows; k += L) { V v = load(w + k); total += v; used += v != 0.0 ? all(1) : V{}; }
+    n += sum(used);
+    weights += sum(total);
 }
 
 void pass(const Problem& problem, const Task& task, const Result& result) {
@@ -211,7 +220,7 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
     const int64_t wide = width(columns), length = block.layout.columns + W;
     const double* beta = spread(s, block.layout, task.beta, q, length);
     Totals totals;
-    V n{}, weights{};
+    double n = 0, weights = 0;
     each_block(task, [&](int64_t first, int count) {
         const int rows = padded(count);
         s.ahead.aim(problem, first + task.step, task.block, task.order > 1 ? 2 : 1);
@@ -223,7 +232,8 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
             s.ahead.step(2 * s.ahead.halves * rows / (2 * L));
             for (int a = 0; a < q; ++a) add_predictor(block.x, beta + a * length, k, eta + a * rows);
         });
-        for (int k = 0; k < rows; k += L) { V w = load(t.w + k); weights += w; n += w != 0.0 ? all(1) : V{}; }
+        if (t.weighted) count_rows(t.w, rows, n, weights);
+        else n += count, weights += count;
         if (problem.family == MULTINOMIAL) {
             softmax_terms(eta, q, problem.reference, rows, t, totals);
             if (task.order > 0)
@@ -238,8 +248,8 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
             if (task.order > 1) add_information(block, t.weight, task.arithmetic, result.information, wide);
         }
     });
-    result.scalars[0] += sum(n);
-    result.scalars[1] += sum(weights);
+    result.scalars[0] += n;
+    result.scalars[1] += weights;
     result.scalars[2] += sum(totals.deviance);
     result.scalars[3] += sum(totals.pearson);
 }

@@ -15,6 +15,7 @@ using namespace etamu;
 constexpr int MAX_BLOCK = 1024;
 
 struct RowBlock {
+    bool weighted;  // some weight is not 1
     alignas(64) double y[MAX_BLOCK], w[MAX_BLOCK], eta[MAX_BLOCK];
     alignas(64) double score[MAX_BLOCK], weight[MAX_BLOCK];
     // what a link says of eta; `comp` = 1 - mu, `a` = mu'/mu, `b` = mu'/(1-mu), `curve` = mu''/mu'
@@ -318,21 +319,46 @@ ETAMU_INLINE Row within_range(Row r, I known) {
     return r;
 }
 
-template <class Compute>
-ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Ahead& ahead, Compute compute) {
-    V deviance{}, pearson{};
+// The rows of a block as they come; says whether every one stayed within the range of doubles.
+template <bool WEIGHTED, class Compute>
+ETAMU_INLINE bool plain_rows(RowBlock& t, int count, Totals& totals, Ahead& ahead, Compute compute) {
+    V deviance{}, pearson{}, strange{};
     for (int i = 0; i < count; i += L) {
         ahead.step(2 * ahead.halves * count / L);
-        V w = load(t.w + i), eta = load(t.eta + i);
-        Row r = within_range(compute(i), eta == eta);
-        I used = w != 0.0;  // a row of weight zero adds nothing, whatever its y and eta
-        store(t.score + i, used ? w * r.score : V{});
-        store(t.weight + i, used ? w * r.weight : V{});
-        deviance += used ? w * r.deviance : V{};
-        pearson += used ? w * r.pearson : V{};
+        Row r = compute(i);
+        if constexpr (WEIGHTED) {
+            V w = load(t.w + i);
+            r = Row{w * r.deviance, w * r.score, w * r.weight, w * r.pearson};
+        }
+        store(t.score + i, r.score);
+        store(t.weight + i, r.weight);
+        deviance += r.deviance;
+        pearson += r.pearson;
+        strange += 0.0 * ((r.deviance + r.score) + (r.weight + r.pearson));
     }
+    if (!(sum(strange) == 0)) return false;
     totals.deviance += deviance;
     totals.pearson += pearson;
+    return true;
+}
+
+// Rows of which some left the range: each is looked at.  A row of weight zero adds nothing, whatever its y and eta.
+template <class Compute> inline void guarded_rows(RowBlock& t, int count, Totals& totals, Compute compute) {
+    for (int i = 0; i < count; i += L) {
+        V w = load(t.w + i), eta = load(t.eta + i);
+        Row r = within_range(compute(i), eta == eta);
+        I used = w != 0.0;
+        store(t.score + i, used ? w * r.score : V{});
+        store(t.weight + i, used ? w * r.weight : V{});
+        totals.deviance += used ? w * r.deviance : V{};
+        totals.pearson += used ? w * r.pearson : V{};
+    }
+}
+
+template <class Compute>
+ETAMU_INLINE void each_row(RowBlock& t, int count, Totals& totals, Ahead& ahead, Compute compute) {
+    const bool inside = t.weighted ? plain_rows<true>(t, count, totals, ahead, compute) : plain_rows<false>(t, count, totals, ahead, compute);
+    if (!inside) guarded_rows(t, count, totals, compute);
 }
 
 // One elementary function over the block: a loop of its own keeps several rows under way at once, where one long loop
@@ -343,7 +369,7 @@ template <class Function> ETAMU_INLINE void stage(const double* in, double* out,
 
 template <int FAMILY> inline void log_link_rows(RowBlock& t, int count, double par, bool expected, Totals& totals, Ahead& ahead) {
     stage(t.eta, t.mu, count, [](V eta) { return exp(inverted(FAMILY) ? -eta : eta); });
-    if (FAMILY == POISSON || FAMILY == GAMMA || FAMILY == NEGATIVE_BINOMIAL) stage(t.y, t.log_y, count, [](V y) { return log(y); });
+    if (FAMILY == POISSON || FAMILY == GAMMA || FAMILY == NEGATIVE_BINOMIAL) stage(t.y, t.log_y, count, [](V y) { return log_inside(y, V{}); });
     each_row(t, count, totals, ahead, [&](int i) {
         return log_link_row(FAMILY, par, load(t.y + i), load(t.eta + i), load(t.mu + i), load(t.log_y + i), expected);
     });

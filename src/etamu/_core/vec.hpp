@@ -81,8 +81,8 @@ ETAMU_INLINE V expm1(V x) {
     return n == 0.0 ? small : big;
 }
 
-// log(m * 2^k * (1 + c)): the classical s = f/(2+f) series of fdlibm, with a correction c for log1p.
-ETAMU_INLINE V log_corrected(V x, V c) {
+// log(x (1 + c)) for 0 < x < inf (any finite number for x = 0): the classical s = f/(2+f) series of fdlibm on x = m 2^k.
+ETAMU_INLINE V log_inside(V x, V c) {
     I tiny = x < 2.2250738585072014e-308;
     V scaled = tiny ? x * 18014398509481984.0 : x;  // 2^54 lifts subnormals
     I b = bits(scaled);
@@ -97,7 +97,10 @@ ETAMU_INLINE V log_corrected(V x, V c) {
     V even = u * (3.999999999940941908e-01 + u * (2.222219843214978396e-01 + u * 1.531383769920937332e-01));
     V R = even + z * (6.666666666666735130e-01 + u * (2.857142874366239149e-01 + u * (1.818357216161805012e-01 + u * 1.479819860511658591e-01)));
     V hfsq = 0.5 * f * f;
-    V y = kd * LN2_HI - ((hfsq - (s * (hfsq + R) + (kd * LN2_LO + c))) - f);
+    return kd * LN2_HI - ((hfsq - (s * (hfsq + R) + (kd * LN2_LO + c))) - f);
+}
+ETAMU_INLINE V log_corrected(V x, V c) {
+    V y = log_inside(x, c);
     y = x == INF ? x : y;
     y = x == 0.0 ? all(-INF) : y;
     y = x < 0.0 ? all(std::numeric_limits<double>::quiet_NaN()) : y;
