@@ -11,17 +11,17 @@ from etamu import checks
 from etamu.families import Gaussian, Multinomial
 from etamu.inference.covariance import Scaling
 from etamu.links import LINKS
-from etamu.solvers.base import Control, Solution, Status, Step
+from etamu.solvers.base import Control, Solution, Status
 from etamu.solvers.gradient import GradientAscent, gradient_ascent
 from etamu.solvers.lbfgs import LBFGS, lbfgs
-from etamu.solvers.linalg import Factorised, aliased_columns, factorise
+from etamu.solvers.linalg import aliased_columns, factorise
 from etamu.solvers.newton import Newton, newton
 from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton_cg import NewtonCG, newton_cg
 from etamu.solvers.refine import refine
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
-from etamu.starting import default_start, sample_start
+from etamu.starting import Start, default_start, sample_start
 from etamu.sums import Request
 
 __all__ = ["Solved", "solve_problem"]
@@ -102,11 +102,8 @@ def _solve(problem: Problem, intercept: bool, method: Any, given: Array | None, 
     elif isinstance(method, NewtonCG):
         solution = _confirmed(newton_cg(source.sum, start, control, method, _preconditioner(source, problem, start), known), source, control)
     else:
-        factor: Factorised | None = None
-        early: tuple[Step, ...] = ()
-        if given is None:
-            start, factor, early = sample_start(source, problem, start, method.information)
-        solution = newton(source.sum, start, control, method, _traits(problem), factor).with_steps(early)
+        begin = sample_start(source, problem, start, method.information) if given is None else Start(start)
+        solution = newton(source.sum, begin.beta, control, method, _traits(problem), begin.factor, begin.stand_in).with_steps(begin.steps)
     return _checked(solution, problem), _NAMES[type(method)], reason
 
 

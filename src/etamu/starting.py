@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ from etamu.inference.likelihood import weighted_mean
 from etamu.solvers.base import Step
 from etamu.solvers.linalg import Factorised, factorise
 from etamu.solvers.newton import WIDE
+from etamu.solvers.stand_in import StandIn
 from etamu.solvers.start import rough_newton
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sums import Request
 
-__all__ = ["default_start", "sample_start"]
+__all__ = ["Start", "default_start", "sample_start"]
 
 Array = np.ndarray[Any, Any]
 _SAMPLE_FROM = 300_000  # entries of X from which a subsample's solution is the cheaper start
@@ -92,23 +94,40 @@ def _projection_of_one(problem: Problem) -> Array | None:
     return np.asarray(solution) if np.isfinite(solution).all() else None
 
 
-def sample_start(source: Memory, problem: Problem, start: Array, curvature: str) -> tuple[Array, Factorised | None, tuple[Step, ...]]:
+@dataclass(frozen=True)
+class Start:
+    """Where to begin: coefficients, perhaps an approximate information, perhaps a sample that stands in for the rows."""
+
+    beta: Array
+    factor: Factorised | None = None
+    stand_in: StandIn | None = None
+    steps: tuple[Step, ...] = ()
+
+
+def sample_start(source: Memory, problem: Problem, start: Array, curvature: str) -> Start:
     """Solve roughly on nested subsamples when the whole is large; rows are found by position, so none is copied."""
     size, rows = int(np.prod(problem.shape)), problem.rows
     if rows * size < _SAMPLE_FROM:
-        return start, None, ()
-    need = size / _informative_share(problem)  # rows that carry as much as `size` rows of a continuous response
-    begin, steps = start, ()  # type: tuple[Array, tuple[Step, ...]]
-    factor: Factorised | None = None
-    for count in _sample_sizes(rows, size, need):
+        return Start(start)
+    share = _informative_share(problem)
+    need = size / share  # rows that carry as much as `size` rows of a continuous response
+    found = Start(start)
+    sizes = _sample_sizes(rows, size, need)
+    for count in sizes:
         sample = source.sample(count)
-        begin, found, weight, made = rough_newton(sample.sum, begin, curvature, size >= WIDE)
-        steps += made
-        if found is None:
-            return start, None, steps
+        stands_in = size < WIDE and count == sizes[-1] and count >= 40 * need
+        rough = rough_newton(sample.sum, found.beta, curvature, size >= WIDE, 0.3 if stands_in else 0.02)
+        steps = found.steps + rough.steps
+        if rough.factor is None or rough.sums is None:
+            return Start(start, steps=steps)
         total = float(rows) if problem.weight is None else float(np.sum(problem.weight, dtype=float))
-        factor = found.weighted(total / weight) if count >= 40 * need else None
-    return begin, factor, steps
+        scale = total / rough.weight
+        if stands_in:
+            helper = StandIn(sample.sum, scale, count * share, rough.beta, rough.sums)
+            found = Start(rough.beta, rough.factor.weighted(scale), helper, steps)
+        else:
+            found = Start(rough.beyond, rough.factor.weighted(scale) if count >= 40 * need else None, None, steps)
+    return found
 
 
 def _sample_sizes(rows: int, size: int, need: float) -> list[int]:

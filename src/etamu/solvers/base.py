@@ -49,7 +49,8 @@ class Control:
     Parameters
     ----------
     max_iter : most Newton-type iterations (each one pass over the rows).
-    tol : largest predicted error of the coefficients, in standard errors, at which the iteration stops.
+    tol : largest predicted error of the coefficients at which the iteration stops, in standard errors (times sqrt(n/1000)
+        for more than 1,000 rows, whose standard errors are smaller than the digits anyone reads).
     threads : threads that add rows; None uses every processor.  The result has the same bits for any number.
     progress : called after each pass with the newest :class:`Step`; it may raise to stop the fit.
     information : "expected" (R's glm) or "observed", the information behind standard errors.
@@ -141,8 +142,9 @@ class Recorder:
         self.objective, self.progress = objective, progress
         self._made: list[tuple[Any, ...]] = []
 
-    def __call__(self, request: Request) -> Sums:
-        sums = self.objective(request)
+    def __call__(self, request: Request, objective: Objective | None = None) -> Sums:
+        """The sums, of another objective if one is given (a sample's)."""
+        sums = (objective or self.objective)(request)
         self._made.append((sums.n, request.order, request.arithmetic if request.order > 1 else "double", sums.deviance, None, ""))
         return sums
 

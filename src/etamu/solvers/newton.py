@@ -22,6 +22,7 @@ import numpy as np
 from etamu.solvers.base import Array, Control, Recorder, Solution, Status
 from etamu.solvers.linalg import Factorised, factorise
 from etamu.solvers.secant import Pairs, flat, shaped
+from etamu.solvers.stand_in import StandIn
 from etamu.sums import Objective, Request, Sums
 
 __all__ = ["WIDE", "Newton", "Problem", "newton"]
@@ -74,6 +75,7 @@ class _Iteration:
     curvature: str  # the information that steps are made with
     beta: Array
     factor: Factorised | None
+    stand_in: StandIn | None = None
     pairs: Pairs = field(default_factory=Pairs)
     fresh: bool = False
     kappa: float = 0.0  # lambda_next / lambda^2 of a fresh information
@@ -165,6 +167,10 @@ class _Iteration:
         reach = np.abs(flat(self.beta)) @ (1.0 / self.factor.scale) * math.sqrt(self.factor.weight)
         return float(2.3e-16 * math.sqrt(self.beta.size) * (math.sqrt(max(sums.pearson, 0.0)) + reach))
 
+    def tolerance(self, n: float, sigma: float) -> float:
+        """``tol`` in standard errors; of many rows these are small, so that more of them are still the same digits."""
+        return self.control.tol * sigma * max(1.0, math.sqrt(n / 1000))
+
     def may_end(self, after: float, sigma: float, n: float, floor: float) -> bool:
         """Whether the next pass is likely to be the last."""
         if self.problem.form == "factor" or self.problem.quadratic or (self.exact and not self.wide):
@@ -172,7 +178,7 @@ class _Iteration:
         if after <= floor:
             return True
         age = after if self.exact else max(after, self.previous)
-        return after <= _CURRENT * math.sqrt(n) * sigma and self.kappa * age * after <= self.control.tol * sigma
+        return after <= _CURRENT * math.sqrt(n) * sigma and self.kappa * age * after <= self.tolerance(n, sigma)
 
     def solution(self, beta: Array, sums: Sums, status: Status, decrement: float = 0.0, error: float = math.inf, moving: Any = None) -> Solution:
         """The end of the iteration; sums that lack the information are completed."""
@@ -189,11 +195,12 @@ def newton(
     method: Newton | None = None,
     problem: Problem | None = None,
     factor: Factorised | None = None,
+    stand_in: StandIn | None = None,
 ) -> Solution:
-    """Minimise the deviance from ``start``; ``factor`` is an approximate information to begin with."""
+    """Minimise the deviance from ``start``; ``factor`` is an approximate information to begin with, ``stand_in`` a sample."""
     problem = problem or Problem()
     curvature = "expected" if problem.form == "factor" else (method or Newton()).information
-    it = _Iteration(Recorder(objective, control.progress), control, problem, curvature, np.array(start, dtype=float), factor)
+    it = _Iteration(Recorder(objective, control.progress), control, problem, curvature, np.array(start, dtype=float), factor, stand_in)
     last = it.may_end(math.inf, 1.0, 1.0, 0.0)
     sums = None
     for _ in range(control.max_iter):
@@ -239,11 +246,23 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
-    current = at_rounding or it.problem.quadratic or decrement <= _CURRENT * math.sqrt(sums.n) * sigma
-    if complete and current and not (it.drifting or it.shortened) and (at_rounding or (known_end and after <= it.control.tol * sigma)):
+    young = _CURRENT * math.sqrt(sums.n) * sigma
+    current = at_rounding or it.problem.quadratic or decrement <= young
+    steady = complete and not (it.drifting or it.shortened)
+    ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
+    if not ends and it.stand_in is not None and it.fresh and not it.shortened and (it.exact or after > young):
+        improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature)
+        if improved is not None:
+            step, after = improved.step, it.stand_in.noise(len(step)) * improved.correction
+            it.kappa = 2 * improved.correction / squared
+            moves = it.exact and decrement * it.stand_in.noise(1) <= young
+            ends = steady and known_end and (current or moves) and after <= it.tolerance(sums.n, sigma)
+            if ends and not current:
+                sums = it.stand_in.moved(sums, improved)
+    if ends:
         stay = at_rounding and it.previous < decrement
         return it.solution(it.beta if stay else it.beta + shaped(step, it.beta), _at_end(it, sums, squared), Status.CONVERGED, decrement, after)
-    it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh
+    it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh and it.stand_in is None
     it.beta = it.beta + shaped(step, it.beta)
     return it.may_end(after, sigma, sums.n, floor)
 

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from etamu.solvers.base import Array, Recorder, Step
 from etamu.solvers.linalg import Factorised, factorise
 from etamu.solvers.secant import flat, shaped
-from etamu.sums import Objective, Request
+from etamu.sums import Objective, Request, Sums
 
-__all__ = ["rough_newton"]
+__all__ = ["Rough", "rough_newton"]
 
 _STEPS = 12
 
 
-def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool) -> tuple[Array, Factorised | None, float, tuple[Step, ...]]:
-    """(beta, factor, sum of weights, steps), good to a fraction of the sampling error; the start itself if it fails."""
+@dataclass(frozen=True)
+class Rough:
+    """Where a rough solve of a sample ended: at ``beta`` with ``sums`` and their factor, a small step short of ``beyond``."""
+
+    beta: Array
+    beyond: Array
+    steps: tuple[Step, ...]
+    factor: Factorised | None = None
+    sums: Sums | None = None
+
+    @property
+    def weight(self) -> float:
+        """Sum of the sample's weights."""
+        return 0.0 if self.sums is None else self.sums.sum_weight
+
+
+def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool, close: float = 0.02) -> Rough:
+    """Newton steps until their squared length is below ``close`` per coefficient; the start itself if they fail."""
     run = Recorder(objective)
-    beta, best, factor, weight = start, math.inf, None, 0.0
+    beta, best = start, math.inf
     step = np.zeros_like(start)
-    good = start
+    good, at, factor = start, None, None
     for _ in range(_STEPS):
         request = Request(beta, 2, curvature, "single" if wide else "double")
         sums = run(request)
@@ -35,15 +52,15 @@ def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool)
         if found is None and curvature == "observed":
             found = factorise(run(Request(beta, 2, "expected", request.arithmetic)), wide)
         if found is None or sums.score is None:
-            return start, None, 0.0, run.steps
-        factor, weight, good, best = found, sums.sum_weight, beta, sums.deviance
+            return Rough(start, start, run.steps)
+        factor, at, good, best = found, sums, beta, sums.deviance
         direction = found.solve(flat(sums.score))
         squared = float(flat(sums.score) @ direction)
         step = shaped(direction, start)
         beta = good + step
         scale = max(sums.deviance / max(sums.n, 1.0), 1e-300)
-        if squared <= 0.02 * min(1.0, scale) * len(direction):
-            return beta, factor, weight, run.steps
+        if squared <= close * min(1.0, scale) * len(direction):
+            break
         if float(np.max(np.abs(beta))) > 50:  # drifting: the sample is separated, the whole need not be
-            return start, None, 0.0, run.steps
-    return good, factor, weight, run.steps
+            return Rough(start, start, run.steps)
+    return Rough(good, beta if at is not None else good, run.steps, factor, at)
