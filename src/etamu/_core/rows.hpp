@@ -51,7 +51,7 @@ ETAMU_INLINE V poisson_half_deviance(V y, V mu, V log_mu) { return poisson_half_
 ETAMU_INLINE V gamma_half_deviance(V ratio, V log_y, V log_mu) {
     V v = (ratio - 1.0) / (ratio + 1.0);
     V z = v * v, s = atanh_tail(z);
-    V near = 2.0 * z / (1.0 - v) - 2.0 * v * z * s;
+    V near = z * (ratio + 1.0) - 2.0 * v * z * s;  // 2 / (1 - v) = ratio + 1
     V far = (ratio - 1.0) - (log_y - log_mu);
     return abs(v) < 0.1 ? near : far;
 }
