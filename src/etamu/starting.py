@@ -116,7 +116,7 @@ def sample_start(source: Memory, problem: Problem, start: Array, curvature: str)
     for count in sizes:
         sample = source.sample(count)
         stands_in = size < WIDE and count == sizes[-1] and count >= 40 * need
-        rough = rough_newton(sample.sum, found.beta, curvature, size >= WIDE, 0.3 if stands_in else 0.02)
+        rough = rough_newton(sample.sum, found.beta, curvature, size >= WIDE, 0.3 if count == sizes[-1] else 0.02)
         steps = found.steps + rough.steps
         if rough.factor is None or rough.sums is None:
             return Start(start, steps=steps)

@@ -210,6 +210,7 @@ inline void gram(const Panels<T>& x, const double* w, T* panel, double* out, int
 // one matrix product, dense however narrow the design.  weights: panels of PANEL registers, `wide` columns in whole registers.
 template <class R, class T>
 inline void gram_of_weights(const Panels<T>& x, const T* weights, int wide, T* products, double* out) {
+    typedef T Few __attribute__((vector_size(TALL * sizeof(T))));
     const int rows = x.rows;
     for (int gi = 0; gi < x.count(); ++gi)
         for (int i = 0; i < x.used(gi); ++i)
@@ -217,8 +218,12 @@ inline void gram_of_weights(const Panels<T>& x, const T* weights, int wide, T* p
                 for (int j = gj == gi ? i : 0, n; j < x.used(gj); j += n, out += int64_t(n) * wide) {
                     n = std::min(TALL, x.used(gj) - j);
                     const T *a = x.panel(gi) + i, *b = x.panel(gj) + j;
-                    for (int k = 0; k < rows; ++k)
-                        for (int f = 0; f < TALL; ++f) products[int64_t(k) * TALL + f] = a[int64_t(k) * ROW<T>] * b[int64_t(k) * ROW<T> + f];
+                    for (int k = 0; k < rows; ++k) {
+                        Few few;
+                        std::memcpy(&few, b + int64_t(k) * ROW<T>, sizeof few);
+                        few *= a[int64_t(k) * ROW<T>];
+                        std::memcpy(products + int64_t(k) * TALL, &few, sizeof few);
+                    }
                     for (int c = 0; c < wide; c += ROW<T>)
                         tile_of<R, T, TALL>(std::min((wide - c) / LANES<T>, PANEL), n, weights + int64_t(c) * rows, products, rows, out + c, wide);
                 }
