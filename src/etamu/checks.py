@@ -202,18 +202,16 @@ def describe_bad_design(design: Design) -> DataError | None:
     """The error for a design that holds nan or inf: which columns, how many rows, the first of them."""
     bad: list[str] = []
     missing = False
-    for column in design.columns:
-        if column.values is None or column.values.dtype.kind != "f":
-            continue
-        count, first = 0, -1
+    for part in design.parts:
+        counts: dict[str, tuple[int, int]] = {}
         for a in range(0, design.rows, _SLAB):
-            wrong = ~np.isfinite(column.values[a : a + _SLAB])
-            if wrong.any():
-                first = a + int(np.argmax(wrong)) if first < 0 else first
-                count += int(wrong.sum())
-                missing |= bool(np.isnan(column.values[a : a + _SLAB]).any())
-        if count:
-            bad.append(f"`{column.name}` ({count} rows, the first is row {first})")
+            rows = slice(a, min(a + _SLAB, design.rows))
+            for name, wrong in part.non_finite(rows).items():
+                if wrong.any():
+                    count, first = counts.get(name, (0, a + int(np.argmax(wrong))))
+                    counts[name] = (count + int(wrong.sum()), first)
+                    missing |= part.missing(rows)
+        bad += [f"`{name}` ({count} rows, the first is row {first})" for name, (count, first) in counts.items()]
     if not bad:
         return None
     shown = ", ".join(bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")

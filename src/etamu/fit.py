@@ -138,7 +138,7 @@ def fit(
         X, y, arrays = drop_rows(X, y, arrays)
     design = read_matrix(X, names, bool(intercept))
     if isinstance(X, Design):  # an encoded design says itself whether it has a constant
-        intercept = design.width > 0 and design.columns[0].values is None
+        intercept = design.constant
     given = offset is not None or exposure is not None
     built = Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays, None, given, None, None)
     return _fit(built, solver, start, control)

@@ -20,7 +20,7 @@ from etamu.inference.covariance import Scaling
 from etamu.links import Link
 from etamu.solvers.base import Control, Status, Trace
 from etamu.sources.problem import Problem
-from etamu.sums import Sums
+from etamu.sums import Arrow, Sums
 
 __all__ = ["Estimate", "Fit"]
 
@@ -200,8 +200,17 @@ class Fit:
     def stderror(self) -> Array:
         """Standard errors, shaped as ``coef``."""
         with np.errstate(invalid="ignore"):
-            flat = np.sqrt(np.diagonal(self.vcov()))
+            flat = np.sqrt(self._variances())
         return np.asarray(flat if self.coef.ndim == 1 else flat.reshape(self.coef.shape[1], -1).T)
+
+    def _variances(self) -> Array:
+        """The diagonal of ``vcov()``, found without the rest of it where the design has a factor of many levels."""
+        if self.estimate is None or not isinstance(self.estimate.sums.information, Arrow):
+            return np.diagonal(self.vcov())
+        e = self.estimate
+        out = np.full(len(self.names), np.nan)
+        out[list(e.kept)] = self.dispersion * _covariance.unscaled_variances(e.sums, e.scaling, len(e.kept))
+        return out
 
     @property
     def _df(self) -> float | None:

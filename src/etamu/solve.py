@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 
 from etamu import checks
-from etamu.families import Gaussian, Multinomial
+from etamu.families import Gaussian
 from etamu.inference.covariance import Scaling
 from etamu.links import LINKS
 from etamu.solvers.base import Control, Solution, Status
 from etamu.solvers.gradient import GradientAscent, gradient_ascent
 from etamu.solvers.lbfgs import LBFGS, lbfgs
-from etamu.solvers.linalg import aliased_columns, factorise
+from etamu.solvers.linalg import Factorised, aliased_columns, aliased_of_gram, factorise
 from etamu.solvers.newton import Newton, newton
 from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton_cg import NewtonCG, newton_cg
 from etamu.solvers.refine import refine
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
-from etamu.starting import Start, default_start, sample_start
-from etamu.sums import Request
+from etamu.starting import Start, default_start, is_wide, sample_start
+from etamu.sums import Arrow, Request
 
 __all__ = ["Solved", "solve_problem"]
 
@@ -70,21 +70,24 @@ def _worth_refining(problem: Problem, solution: Solution) -> bool:
 def _standardise(problem: Problem, intercept: bool, plain: bool) -> tuple[Problem, Scaling]:
     """The problem on centred, scaled columns (scaled only without an intercept), placed by a sample of the rows."""
     design = problem.design
-    if plain or design.width == 0:
+    columns, at = design.only_columns()
+    if plain or not columns.parts:
         return problem, Scaling(None, None)
-    x = design.sample()
+    x = columns.sample()
     with np.errstate(all="ignore"):
-        center = np.add.reduce(x, axis=0) / len(x) if intercept else np.zeros(design.width)
+        middle = np.add.reduce(x, axis=0) / len(x) if intercept else np.zeros(columns.width)
         if intercept:
-            center[0] = 0.0
-        x -= center
+            middle[0] = 0.0
+        x -= middle
         spread = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
     if not np.isfinite(spread).all():
         error = checks.describe_bad_design(design)
         if error is not None:
             raise error
-        center, spread = np.where(np.isfinite(center), center, 0.0), np.where(np.isfinite(spread), spread, 1.0)
-    scale = np.where(spread > 1e-12 * np.abs(center), 1.0 / np.where(spread > 0, spread, 1.0), 1.0)
+        middle, spread = np.where(np.isfinite(middle), middle, 0.0), np.where(np.isfinite(spread), spread, 1.0)
+    center, scale = np.zeros(design.width), np.ones(design.width)
+    center[at] = middle
+    scale[at] = np.where(spread > 1e-12 * np.abs(middle), 1.0 / np.where(spread > 0, spread, 1.0), 1.0)
     return replace(problem, design=design.standardised(center, scale)), Scaling(center if intercept else None, scale)
 
 
@@ -132,6 +135,7 @@ def _traits(problem: Problem, form: str = "gram") -> NewtonProblem:
         canonical=problem.equations is not None or problem.link.name == problem.family.canonical,
         quadratic=isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"],
         dispersion_known=problem.family.dispersion_known,
+        wide=is_wide(problem),
         form=form,
     )
 
@@ -174,10 +178,13 @@ def _by_factor(problem: Problem, intercept: bool, scaling: Scaling, control: Con
     """
     design = problem.design
     plain = replace(problem, family=Gaussian(), link=LINKS["identity"], offset=None, equations=None, reference=None)
-    triangle = Memory(plain, control.threads).sum(Request(np.zeros(design.width), 2, "expected", form="factor")).information
-    if triangle is None or not np.isfinite(triangle).all():
-        return tuple(range(design.width)), problem, scaling, replace(before, status=Status.NOT_FINITE)
-    dropped = set(aliased_columns(triangle[:-1, :-1]))
+    gram = Memory(plain, control.threads).sum(Request(np.zeros(design.width), 2)).information if isinstance(before.sums.information, Arrow) else None
+    triangle = None
+    if gram is None:
+        triangle = Memory(plain, control.threads).sum(Request(np.zeros(design.width), 2, "expected", form="factor")).information
+        if triangle is None or not np.isfinite(triangle).all():
+            return tuple(range(design.width)), problem, scaling, replace(before, status=Status.NOT_FINITE)
+    dropped = set(aliased_columns(triangle[:-1, :-1]) if triangle is not None else aliased_of_gram(gram))
     kept = tuple(j for j in range(design.width) if j not in dropped)
     if dropped:
         intercept = intercept and 0 in kept
@@ -186,12 +193,12 @@ def _by_factor(problem: Problem, intercept: bool, scaling: Scaling, control: Con
         scaling = Scaling(center, None if scaling.scale is None else scaling.scale[list(kept)])
     source = Memory(problem, control.threads)
     start = default_start(problem, source, intercept) if kept else np.zeros(problem.shape)
-    if not dropped and problem.equations is None and _nearly_collinear(triangle[:-1, :-1]):
+    if triangle is not None and not dropped and problem.equations is None and _nearly_collinear(triangle[:-1, :-1]):
         solution = newton(source.sum, start, control, problem=_traits(problem, "factor")).with_steps(before.steps)
         if solution.status is Status.CONVERGED:
             return kept, problem, scaling, solution
     solution = newton(source.sum, start, control, problem=replace(_traits(problem), damped=True)).with_steps(before.steps)
-    if solution.status is not Status.CONVERGED and problem.equations is None and not isinstance(problem.family, Multinomial):
+    if triangle is not None and solution.status is not Status.CONVERGED and problem.equations is None:
         again = newton(source.sum, solution.beta, control, problem=_traits(problem, "factor")).with_steps(solution.steps)
         solution = again if again.status is Status.CONVERGED else solution
     return kept, problem, scaling, solution

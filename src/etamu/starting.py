@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from etamu.design.columns import Column
 from etamu.errors import LinkDomainError
 from etamu.inference.likelihood import weighted_mean
 from etamu.solvers.base import Step
-from etamu.solvers.linalg import Factorised, factorise
-from etamu.solvers.newton import WIDE
+from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
 from etamu.solvers.stand_in import StandIn
 from etamu.solvers.start import rough_newton
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sums import Request
 
-__all__ = ["Start", "default_start", "sample_start"]
+__all__ = ["Start", "default_start", "is_wide", "sample_start"]
 
 Array = np.ndarray[Any, Any]
+_WIDE = 48
 _SAMPLE_FROM = 300_000  # entries of X from which a subsample's solution is the cheaper start
 
 
@@ -99,14 +100,20 @@ class Start:
     """Where to begin: coefficients, perhaps an approximate information, perhaps a sample that stands in for the rows."""
 
     beta: Array
-    factor: Factorised | None = None
+    factor: Factorised | FactorisedArrow | None = None
     stand_in: StandIn | None = None
     steps: tuple[Step, ...] = ()
 
 
+def is_wide(problem: Problem) -> bool:
+    """Whether a pass with information costs several passes without: many stored columns; a factor's levels cost little."""
+    stored = sum(isinstance(part, Column) for part in problem.design.parts) if problem.equations is None else problem.design.width
+    return stored * (problem.equations or 1) >= _WIDE
+
+
 def sample_start(source: Memory, problem: Problem, start: Array, curvature: str) -> Start:
     """Solve roughly on nested subsamples when the whole is large; rows are found by position, so none is copied."""
-    size, rows = int(np.prod(problem.shape)), problem.rows
+    size, rows, wide = int(np.prod(problem.shape)), problem.rows, is_wide(problem)
     if rows * size < _SAMPLE_FROM:
         return Start(start)
     share = _informative_share(problem)
@@ -115,8 +122,8 @@ def sample_start(source: Memory, problem: Problem, start: Array, curvature: str)
     sizes = _sample_sizes(rows, size, need)
     for count in sizes:
         sample = source.sample(count)
-        stands_in = size < WIDE and count == sizes[-1] and count >= 40 * need
-        rough = rough_newton(sample.sum, found.beta, curvature, size >= WIDE, 0.3 if count == sizes[-1] else 0.02)
+        stands_in = not wide and count == sizes[-1] and count >= 40 * need
+        rough = rough_newton(sample.sum, found.beta, curvature, wide, 0.3 if count == sizes[-1] else 0.02)
         steps = found.steps + rough.steps
         if rough.factor is None or rough.sums is None:
             return Start(start, steps=steps)

@@ -5,23 +5,51 @@
 
 namespace etamu {
 
-enum Type : int { F64, F32, I8, I16, I32, I64, U8, U16, U32, U64, BOOL, ONE, LEVEL };
+enum Type : int { F64, F32, I8, I16, I32, I64, U8, U16, U32, U64, BOOL, ONE };
 enum Family : int { GAUSSIAN, BINOMIAL, POISSON, GAMMA, INVERSE_GAUSSIAN, TWEEDIE, NEGATIVE_BINOMIAL, MULTINOMIAL };
 enum Link : int { IDENTITY, LOG, LOGIT, PROBIT, CLOGLOG, LOGLOG, CAUCHIT, INVERSE, INVERSE_SQUARED, SQRT, POWER, SOFTMAX };
 enum Information : int { EXPECTED, OBSERVED };
 enum Arithmetic : int { DOUBLE, SINGLE };
 
-// A strided column of any number type; ONE is the constant 1, LEVEL the indicator of one level of an int32 code.
+// A strided column of any number type; ONE is the constant 1.  With a table the column is the table's entry at that integer.
 struct Column {
     const char* data = nullptr;
     int64_t stride = 0;  // bytes
     int type = ONE;
-    int32_t level = 0;
+    const double* table = nullptr;
     double center = 0, scale = 1;  // the packed value is (x - center) * scale
+};
+
+// Contiguous codes (U8, U16 or I32) below `cells`: a factor or a product of factors, perhaps times a column.
+struct Group {
+    const char* data = nullptr;
+    int type = I32;
+    int64_t cells = 0;
+    Column times;
+};
+
+// Sparse columns, by rows (CSR).
+struct SparseRows {
+    const int64_t* start = nullptr;
+    const int32_t* index = nullptr;
+    const double* value = nullptr;
+    int64_t columns = 0;
+};
+
+// Where the sums of groups and sparse columns lie in Result::tables (-1: not asked for).  `cross` has rows of `ld` numbers:
+// the weight against the constant and the stored columns; `self` is the diagonal of a group with multipliers, or the
+// square of the sparse columns; `pair` the cross-tabulation of two groups, the last of which may be the sparse columns.
+struct Tables {
+    int64_t ld = 0;
+    std::vector<int64_t> cross, self;
+    std::vector<std::vector<int64_t>> pair;  // pair[i][j] for i < j
 };
 
 struct Problem {
     std::vector<Column> columns;
+    std::vector<Group> groups;
+    SparseRows sparse;  // after the groups, when it has columns
+    Tables tables;
     std::vector<Column> extra;  // y, weight, offset: ONE with center 1 stands for an absent offset
     int family = GAUSSIAN, link = IDENTITY;
     double family_parameter = 0, link_parameter = 0;
@@ -33,13 +61,16 @@ struct Problem {
 // Rows [start, stop) in blocks; with step > block only the first `block` rows of every `step` (a systematic sample).
 struct Task {
     int64_t start, stop, block, step;
-    const double* beta;  // (p, equations), row-major
+    const double* beta;  // (p, equations), row-major, of the stored columns
+    const double* cells;  // of the groups' cells and the sparse columns, one after another
     int order, information, arithmetic;
 };
 
 struct Result {
     double* scalars;      // n, sum of weights, deviance, pearson
     double* score;        // (equations, p)
+    double* cells;        // score of the groups' cells and the sparse columns, one after another
+    double* tables;
     double* information;  // (p, width(p)), its upper triangle counting; for a multinomial (pairs of columns, pairs(equations))
 };
 

@@ -189,11 +189,13 @@ inline void narrowed(const Panels<double>& from, const Panels<float>& to) {
 
 // The upper triangle of out[j, i] += sum_k w[k] x_j[k] x_i[k].  Entries under the diagonal and in columns past the last are
 // scribbled on within the register that holds the diagonal.  panel: room for one panel.  sums[i] += sum_k w[k] x_i[k].
-template <class R, class T, class Tick>
-inline void gram(const Panels<T>& x, const double* w, T* panel, double* out, int64_t ld, double* sums, Tick tick) {
+// `weighted(registers, first column, panel)` may look at each weighted panel.
+template <class R, class T, class Tick, class Weighted>
+inline void gram(const Panels<T>& x, const double* w, T* panel, double* out, int64_t ld, double* sums, Tick tick, Weighted weighted) {
     for (int g = 0; g < x.count(); ++g) {
         const int from = x.start(g), registers = x.registers(g);
         weigh<R, T>(registers, x.panel(g), w, x.rows, panel, sums + from);
+        weighted(registers, from, panel);
         for (int h = 0; h <= g; ++h)
             for (int j = 0; j < x.used(h); j += TALL) {
                 tick();

@@ -5,6 +5,7 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include "codes.hpp"
 #include "linalg.hpp"
 #include "pack.hpp"
 #include "rows.hpp"
@@ -35,7 +36,7 @@ template <class T> struct Buffer {
         return data;
     }
 };
-struct Scratch { Ahead ahead; Buffer<double> x, turn, beta, panel, sums, equations, products; Buffer<float> xf, panelf, productsf; RowBlock rows; };
+struct Scratch { Ahead ahead; Buffer<double> x, turn, beta, panel, sums, equations, products; Buffer<float> xf, panelf, productsf; RowBlock rows; std::vector<Cells> cells; };
 Scratch& scratch() {
     static thread_local std::unique_ptr<Scratch> s;
     if (!s) s.reset(new Scratch);
@@ -64,9 +65,10 @@ Layout layout_of(const Problem& problem) {
 class Block {
   public:
     Block(const Problem& problem, const Task& task, Scratch& s)
-        : s(s), layout(layout_of(problem)), x(layout.columns, padded(int(task.block))), packing(problem, layout.constant, x) {
+        : problem(problem), s(s), layout(layout_of(problem)), x(layout.columns, padded(int(task.block))), packing(problem, layout.constant, x) {
         x.x = s.x.at_least(x.size() + TALL);
         x.rows = 0;
+        if (s.cells.size() < problem.groups.size()) s.cells.resize(problem.groups.size());
         turn = s.turn.at_least(size_t(L) * padded(int(task.block)));
     }
     template <class Ready> void read(int64_t first, int count, Ready ready) {
@@ -78,12 +80,23 @@ class Block {
                 for (int k = 0; k < rows; ++k) std::fill(x.panel(g) + int64_t(k) * W + x.used(g), x.panel(g) + int64_t(k) * W + x.registers(g) * L, 0.0);
             }
         }
+        this->first = first;
+        this->count = count;
+        for (size_t i = 0; i < problem.groups.size(); ++i) read_cells(problem.groups[i], first, count, rows, s.cells[i]);
         packing.read(first, count, x, turn, ready);
     }
+    // what groups and sparse columns add to eta
+    void add_cells_to(const double* beta, double* eta) const {
+        for (size_t i = 0; i < problem.groups.size(); beta += problem.groups[i++].cells) add_cells(s.cells[i], beta, x.rows, eta);
+        if (problem.sparse.columns) add_sparse(problem.sparse, first, count, beta, eta);
+    }
 
+    const Problem& problem;
     Scratch& s;
     Layout layout;
     Panels<double> x;
+    int64_t first = 0;
+    int count = 0;
 
   private:
     Packing packing;
@@ -150,25 +163,60 @@ Panels<float> to_float(Scratch& s, const Panels<double>& x) {
     return f;
 }
 
-void add_score_rows(Block& block, const double* r, double* score) {
-    if (block.layout.constant) score[0] += total(r, block.x.rows);
-    add_score(block.x, r, score + block.layout.constant, block.s.ahead);
+void add_score_rows(Block& block, const double* r, const Result& result) {
+    const Problem& problem = block.problem;
+    if (block.layout.constant) result.score[0] += total(r, block.x.rows);
+    add_score(block.x, r, result.score + block.layout.constant, block.s.ahead);
+    double* to = result.cells;
+    for (size_t i = 0; i < problem.groups.size(); to += problem.groups[i++].cells) scatter(block.s.cells[i], r, 1, block.x.rows, to, 1);
+    if (problem.sparse.columns) scatter_sparse(problem.sparse, block.first, block.count, r, to, 1);
 }
 
-void add_information(Block& block, const double* w, int arithmetic, double* out, int64_t ld) {
+// What groups and sparse columns share with the constant and with each other
+void add_tables(Block& block, const double* w, double* tables) {
+    const Problem& problem = block.problem;
+    const Tables& where = problem.tables;
+    const auto& cells = block.s.cells;
+    const size_t groups = problem.groups.size();
+    const int rows = block.x.rows;
+    for (size_t i = 0; i < groups; ++i) {
+        scatter(cells[i], w, 1, rows, tables + where.cross[i], where.ld);
+        if (where.self[i] >= 0) scatter(cells[i], w, 2, rows, tables + where.self[i], 1);
+        for (size_t j = i + 1; j < groups; ++j) tabulate(cells[i], cells[j], w, rows, tables + where.pair[i][j]);
+        if (problem.sparse.columns) tabulate_sparse(cells[i], problem.sparse, block.first, block.count, w, tables + where.pair[i][groups]);
+    }
+    if (problem.sparse.columns) {
+        scatter_sparse(problem.sparse, block.first, block.count, w, tables + where.cross[groups], where.ld);
+        square_sparse(problem.sparse, block.first, block.count, w, tables + where.self[groups]);
+    }
+}
+
+void add_information(Block& block, const double* w, int arithmetic, const Result& result, int64_t ld) {
     Scratch& s = block.s;
+    const Problem& problem = block.problem;
     const Panels<double>& x = block.x;
     const int constant = block.layout.constant;
+    const bool plain = problem.groups.empty() && !problem.sparse.columns;
     double* sums = s.sums.at_least(x.columns + 2 * W);
     std::fill(sums, sums + x.columns + 2 * W, 0.0);
-    double* corner = out + constant * (ld + 1);
+    double* corner = result.information + constant * (ld + 1);
     const int tiles = x.count() * (x.columns / TALL + 1) / 2 + 1;
     auto tick = [&] { s.ahead.step(2 * tiles); };
-    if (arithmetic == SINGLE) gram<F, float>(to_float(s, x), w, s.panelf.at_least(size_t(2 * W) * x.rows), corner, ld, sums, tick);
-    else gram<V, double>(x, w, s.panel.at_least(size_t(W) * x.rows), corner, ld, sums, tick);
+    if (arithmetic == SINGLE && plain) {
+        gram<F, float>(to_float(s, x), w, s.panelf.at_least(size_t(2 * W) * x.rows), corner, ld, sums, tick, [](int, int, const float*) {});
+    } else {
+        gram<V, double>(x, w, s.panel.at_least(size_t(W) * x.rows), corner, ld, sums, tick, [&](int registers, int from, const double* a) {
+            const Tables& where = problem.tables;
+            for (size_t i = 0; i < problem.groups.size(); ++i)
+                scatter_rows(registers, s.cells[i], a, x.rows, result.tables + where.cross[i] + 1 + from, where.ld);
+            if (problem.sparse.columns)
+                sparse_by_rows(registers, problem.sparse, block.first, block.count, a, result.tables + where.cross.back() + 1 + from, where.ld);
+        });
+    }
+    if (!plain) add_tables(block, w, result.tables);
     if (constant) {
-        out[0] += total(w, x.rows);
-        for (int j = 0; j < x.columns; ++j) out[1 + j] += sums[j];
+        result.information[0] += total(w, x.rows);
+        for (int j = 0; j < x.columns; ++j) result.information[1 + j] += sums[j];
     }
 }
 
@@ -243,9 +291,10 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
                 }
             if (task.order > 1) softmax_information(block, eta, task.arithmetic, q, result.information);
         } else {
+            block.add_cells_to(task.cells, t.eta);
             row_terms(problem, t, rows, task.information, totals, s.ahead);
-            if (task.order > 0) add_score_rows(block, t.score, result.score);
-            if (task.order > 1) add_information(block, t.weight, task.arithmetic, result.information, wide);
+            if (task.order > 0) add_score_rows(block, t.score, result);
+            if (task.order > 1) add_information(block, t.weight, task.arithmetic, result, wide);
         }
     });
     result.scalars[0] += n;
@@ -269,6 +318,7 @@ void predictor(const Problem& problem, const Task& task, double* eta) {
         block.read(first, count, [&](int k) {
             for (int a = 0; a < q; ++a) add_predictor(block.x, beta + a * length, k, e + a * rows);
         });
+        if (q == 1) block.add_cells_to(task.cells, e);
         for (int a = 0; a < q; ++a)
             for (int k = 0; k < count; ++k) eta[(first - task.start + k) * q + a] = e[a * rows + k];
     });
@@ -286,10 +336,10 @@ void accumulate(const Problem& problem, const Task& task, const double* row_scor
         std::fill(t.score, t.score + rows, 0.0);
         std::fill(t.weight, t.weight + rows, 0.0);
         std::copy(row_score + first - task.start, row_score + first - task.start + count, t.score);
-        add_score_rows(block, t.score, result.score);
+        add_score_rows(block, t.score, result);
         if (task.order > 1) {
             std::copy(row_weight + first - task.start, row_weight + first - task.start + count, t.weight);
-            add_information(block, t.weight, task.arithmetic, result.information, wide);
+            add_information(block, t.weight, task.arithmetic, result, wide);
         }
     });
 }

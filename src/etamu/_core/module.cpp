@@ -12,7 +12,10 @@ namespace nb = nanobind;
 using namespace nb::literals;
 using namespace etamu;
 using Array = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
-using ColumnTuple = std::tuple<uintptr_t, int64_t, int, int, double, double>;
+using ColumnTuple = std::tuple<uintptr_t, int64_t, int, uintptr_t, double, double>;  // address, stride, type, table, center, scale
+using GroupTuple = std::tuple<uintptr_t, int, int64_t, ColumnTuple>;  // address, type, cells, multiplier
+using SparseTuple = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t>;  // row starts, column indices, values, columns
+using TablesTuple = std::tuple<int64_t, std::vector<int64_t>, std::vector<int64_t>, std::vector<std::vector<int64_t>>, int64_t>;
 
 static const Kernels* choose(const std::string& name) {
 #if defined(ETAMU_X86)
@@ -34,7 +37,7 @@ static Column to_column(const ColumnTuple& t) {
     c.data = reinterpret_cast<const char*>(std::get<0>(t));
     c.stride = std::get<1>(t);
     c.type = std::get<2>(t);
-    c.level = std::get<3>(t);
+    c.table = reinterpret_cast<const double*>(std::get<3>(t));
     c.center = std::get<4>(t);
     c.scale = std::get<5>(t);
     return c;
@@ -42,11 +45,22 @@ static Column to_column(const ColumnTuple& t) {
 
 struct Plan {
     Problem problem;
+    size_t cells = 0, tables = 0;
 
-    Plan(const std::vector<ColumnTuple>& columns, const std::vector<ColumnTuple>& extra, int64_t rows, int family, double family_parameter,
+    Plan(const std::vector<ColumnTuple>& columns, const std::vector<ColumnTuple>& extra, const std::vector<GroupTuple>& groups,
+         const SparseTuple& sparse, const TablesTuple& where, int64_t rows, int family, double family_parameter,
          int link, double link_parameter, int equations, int reference) {
         for (const auto& c : columns) problem.columns.push_back(to_column(c));
         for (const auto& c : extra) problem.extra.push_back(to_column(c));
+        for (const auto& g : groups) {
+            problem.groups.push_back({reinterpret_cast<const char*>(std::get<0>(g)), std::get<1>(g), std::get<2>(g), to_column(std::get<3>(g))});
+            cells += size_t(std::get<2>(g));
+        }
+        problem.sparse = {reinterpret_cast<const int64_t*>(std::get<0>(sparse)), reinterpret_cast<const int32_t*>(std::get<1>(sparse)),
+                          reinterpret_cast<const double*>(std::get<2>(sparse)), std::get<3>(sparse)};
+        cells += size_t(problem.sparse.columns);
+        problem.tables = {std::get<0>(where), std::get<1>(where), std::get<2>(where), std::get<3>(where)};
+        tables = size_t(std::get<4>(where));
         if (problem.extra.size() != 3) throw std::invalid_argument("a plan needs y, weight and offset");
         problem.rows = rows;
         problem.family = family; problem.family_parameter = family_parameter;
@@ -54,43 +68,44 @@ struct Plan {
         problem.equations = equations; problem.reference = reference;
     }
 
-    Task task(int64_t start, int64_t stop, int64_t block, int64_t step, const Array& beta, int order, int information, int arithmetic) const {
+    Task task(int64_t start, int64_t stop, int64_t block, int64_t step, const Array& beta, const Array& cell_beta, int order, int information, int arithmetic) const {
         if (start < 0 || stop > problem.rows || start > stop || block < 1 || block > 1024 || step < block)
             throw std::invalid_argument("rows out of range");
         if (beta.size() != problem.columns.size() * problem.equations) throw std::invalid_argument("beta has the wrong size");
-        return Task{start, stop, block, step, beta.data(), order, information, arithmetic};
+        if (cell_beta.size() < cells) throw std::invalid_argument("the cells' coefficients have the wrong size");
+        return Task{start, stop, block, step, beta.data(), cell_beta.data(), order, information, arithmetic};
     }
 
-    void check(const Array& scalars, const Array& score, const Array& info, int order) const {
+    void check(const Array& scalars, const Array& score, const Array& cell_score, const Array& table, const Array& info, int order) const {
         size_t p = problem.columns.size(), q = problem.equations;
         size_t needed = problem.family == MULTINOMIAL ? p * (p + 1) / 2 * active->pairs(int(q)) : p * active->width(int(p));
-        if (scalars.size() < 4 || (order > 0 && score.size() < p * q) || (order > 1 && info.size() < needed))
+        if (scalars.size() < 4 || (order > 0 && score.size() < p * q) || (order > 0 && cell_score.size() < cells) || (order > 1 && (info.size() < needed || table.size() < tables)))
             throw std::invalid_argument("an output array is too small");
     }
 
-    void pass(int64_t start, int64_t stop, int64_t block, int64_t step, Array beta, int order, int information, int arithmetic,
-              Array scalars, Array score, Array info) const {
-        Task t = task(start, stop, block, step, beta, order, information, arithmetic);
-        check(scalars, score, info, order);
-        Result r{scalars.data(), score.data(), info.data()};
+    void pass(int64_t start, int64_t stop, int64_t block, int64_t step, Array beta, Array cell_beta, int order, int information, int arithmetic,
+              Array scalars, Array score, Array cell_score, Array table, Array info) const {
+        Task t = task(start, stop, block, step, beta, cell_beta, order, information, arithmetic);
+        check(scalars, score, cell_score, table, info, order);
+        Result r{scalars.data(), score.data(), cell_score.data(), table.data(), info.data()};
         nb::gil_scoped_release release;
         active->pass(problem, t, r);
     }
 
-    void predictor(int64_t start, int64_t stop, int64_t block, Array beta, Array eta) const {
-        Task t = task(start, stop, block, block, beta, 0, 0, 0);
+    void predictor(int64_t start, int64_t stop, int64_t block, Array beta, Array cell_beta, Array eta) const {
+        Task t = task(start, stop, block, block, beta, cell_beta, 0, 0, 0);
         if (eta.size() < size_t(stop - start) * problem.equations) throw std::invalid_argument("eta is too small");
         nb::gil_scoped_release release;
         active->predictor(problem, t, eta.data());
     }
 
-    void accumulate(int64_t start, int64_t stop, int64_t block, Array beta, Array row_score, Array row_weight, int order, int arithmetic,
-                    Array scalars, Array score, Array info) const {
-        Task t = task(start, stop, block, block, beta, order, 0, arithmetic);
-        check(scalars, score, info, order);
+    void accumulate(int64_t start, int64_t stop, int64_t block, Array beta, Array cell_beta, Array row_score, Array row_weight, int order,
+                    int arithmetic, Array scalars, Array score, Array cell_score, Array table, Array info) const {
+        Task t = task(start, stop, block, block, beta, cell_beta, order, 0, arithmetic);
+        check(scalars, score, cell_score, table, info, order);
         if (row_score.size() < size_t(stop - start) || row_weight.size() < size_t(stop - start))
             throw std::invalid_argument("row terms are too short");
-        Result r{scalars.data(), score.data(), info.data()};
+        Result r{scalars.data(), score.data(), cell_score.data(), table.data(), info.data()};
         nb::gil_scoped_release release;
         active->accumulate(problem, t, row_score.data(), row_weight.data(), r);
     }
@@ -98,7 +113,8 @@ struct Plan {
 
 NB_MODULE(_native, m) {
     nb::class_<Plan>(m, "Plan")
-        .def(nb::init<const std::vector<ColumnTuple>&, const std::vector<ColumnTuple>&, int64_t, int, double, int, double, int, int>())
+        .def(nb::init<const std::vector<ColumnTuple>&, const std::vector<ColumnTuple>&, const std::vector<GroupTuple>&, const SparseTuple&,
+                      const TablesTuple&, int64_t, int, double, int, double, int, int>())
         .def("run", &Plan::pass)
         .def("predictor", &Plan::predictor)
         .def("accumulate", &Plan::accumulate);

@@ -5,6 +5,8 @@
 #include "core.hpp"
 #include "gram.hpp"
 
+namespace { constexpr int MAX_BLOCK = 1024; }
+
 namespace {
 using namespace etamu;
 
@@ -18,7 +20,21 @@ template <class T> inline void gather(const char* data, int64_t stride, int64_t 
     }
 }
 
+template <class T> inline void look_up(const Column& c, int64_t first, int count, double* out) {
+    const char* p = c.data + first * c.stride;
+    for (int k = 0; k < count; ++k, p += c.stride) { T v; std::memcpy(&v, p, sizeof v); out[k] = (c.table[v] - c.center) * c.scale; }
+}
+
 inline void gather_column(const Column& c, int64_t first, int count, double* out) {
+    if (c.table) switch (c.type) {
+        case I8: return look_up<int8_t>(c, first, count, out);
+        case I16: return look_up<int16_t>(c, first, count, out);
+        case I32: return look_up<int32_t>(c, first, count, out);
+        case I64: return look_up<int64_t>(c, first, count, out);
+        case U8: return look_up<uint8_t>(c, first, count, out);
+        case U16: return look_up<uint16_t>(c, first, count, out);
+        default: return look_up<uint32_t>(c, first, count, out);
+    }
     switch (c.type) {
         case F64: return gather<double>(c.data, c.stride, first, count, c.center, c.scale, out);
         case F32: return gather<float>(c.data, c.stride, first, count, c.center, c.scale, out);
@@ -30,12 +46,6 @@ inline void gather_column(const Column& c, int64_t first, int count, double* out
         case U16: return gather<uint16_t>(c.data, c.stride, first, count, c.center, c.scale, out);
         case U32: return gather<uint32_t>(c.data, c.stride, first, count, c.center, c.scale, out);
         case U64: return gather<uint64_t>(c.data, c.stride, first, count, c.center, c.scale, out);
-        case LEVEL: {
-            double off = (0.0 - c.center) * c.scale, on = (1.0 - c.center) * c.scale;
-            const char* p = c.data + first * c.stride;
-            for (int k = 0; k < count; ++k, p += c.stride) { int32_t v; std::memcpy(&v, p, sizeof v); out[k] = v == c.level ? on : off; }
-            return;
-        }
         default: {
             double one = (1.0 - c.center) * c.scale;
             for (int k = 0; k < count; ++k) out[k] = one;
@@ -46,7 +56,7 @@ inline void gather_column(const Column& c, int64_t first, int count, double* out
 // A run is a stretch of neighbouring float columns of one row-major matrix: its rows are copied as they lie.
 inline int run_length(const std::vector<Column>& columns, size_t first) {
     const Column& c = columns[first];
-    int size = c.type == F64 ? 8 : c.type == F32 ? 4 : 0;
+    int size = c.table ? 0 : c.type == F64 ? 8 : c.type == F32 ? 4 : 0;
     if (!size || c.stride == size) return 1;
     size_t end = first + 1;
     while (end < columns.size() && columns[end].type == c.type && columns[end].stride == c.stride &&

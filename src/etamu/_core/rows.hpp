@@ -12,8 +12,6 @@
 namespace {
 using namespace etamu;
 
-constexpr int MAX_BLOCK = 1024;
-
 struct RowBlock {
     bool weighted;  // some weight is not 1
     alignas(64) double y[MAX_BLOCK], w[MAX_BLOCK], eta[MAX_BLOCK];

@@ -1,72 +1,174 @@
-"""A design matrix as a list of columns where they lie: no copy of the data, whatever holds them.
+"""A design matrix as parts where they lie: no copy of the data and no dummies, whatever holds them.
 
-A column is a strided array of any number type, the constant one, or the indicator of one level of integer codes
-(so a factor needs its codes only).  Centring and scaling are remembered and applied while a block of rows is read.
+A part is one column (a strided array of any number type, the constant one, or a table looked up by integer codes), the
+indicator columns of a factor (its codes only, perhaps times a numeric column), or the columns of a sparse matrix.
+Centring and scaling are remembered and applied while a block of rows is read; indicators and sparse columns have none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Column", "Design", "matrix_columns"]
+__all__ = ["Column", "Design", "Levels", "Part", "Sparse", "matrix_columns"]
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``values`` is a 1-D array, or None for the constant 1; with ``level`` the column is ``values == level``."""
+    """``values`` is a 1-D array, or None for the constant 1; with ``table`` the column is ``table[values]``."""
 
     name: str
     values: Array | None = None
-    level: int | None = None
+    table: Array | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def read(self, rows: slice | Array, out: Array) -> None:
+        """Those rows into ``out``, shape (rows, 1)."""
+        if self.values is None:
+            out[:, 0] = 1.0
+        else:
+            out[:, 0] = self.values[rows] if self.table is None else self.table[self.values[rows]]
+
+    def keep(self, index: Sequence[int]) -> Column:
+        return self
+
+    def non_finite(self, rows: slice) -> dict[str, Array]:
+        """By name, which of those rows hold nan or inf."""
+        if self.values is None or self.values.dtype.kind != "f":
+            return {}
+        return {self.name: ~np.isfinite(self.values[rows])}
+
+    def missing(self, rows: slice) -> bool:
+        """Whether any of those rows is nan."""
+        return self.values is not None and bool(np.isnan(self.values[rows]).any())
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Indicators of a factor: row i is 1 (or ``times[i]``) in column ``slots[codes[i]]``, or nowhere where that is -1."""
+
+    names: tuple[str, ...]
+    codes: Array
+    slots: Array
+    times: Array | None = None
+
+    def read(self, rows: slice | Array, out: Array) -> None:
+        slot = self.slots[self.codes[rows]]
+        out[:] = 0.0
+        used = np.flatnonzero(slot >= 0)
+        out[used, slot[used]] = 1.0 if self.times is None else self.times[rows][used]
+
+    def keep(self, index: Sequence[int]) -> Levels:
+        place = np.full(len(self.names) + 1, -1, dtype=np.int32)
+        place[list(index)] = np.arange(len(index))
+        return Levels(tuple(self.names[j] for j in index), self.codes, place[self.slots], self.times)
+
+    def non_finite(self, rows: slice) -> dict[str, Array]:
+        if self.times is None or self.times.dtype.kind != "f":
+            return {}
+        return {self.names[0]: ~np.isfinite(self.times[rows])} if self.names else {}
+
+    def missing(self, rows: slice) -> bool:
+        return self.times is not None and bool(np.isnan(self.times[rows]).any())
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """Columns of a scipy sparse matrix, held by rows (CSR: indptr, indices, data)."""
+
+    names: tuple[str, ...]
+    indptr: Array
+    indices: Array
+    data: Array
+
+    def read(self, rows: slice | Array, out: Array) -> None:
+        out[:] = 0.0
+        index = np.arange(*rows.indices(len(self.indptr) - 1)) if isinstance(rows, slice) else np.asarray(rows)
+        counts = self.indptr[index + 1] - self.indptr[index]
+        row = np.repeat(np.arange(len(index)), counts)
+        entry = np.repeat(self.indptr[index] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        np.add.at(out, (row, self.indices[entry]), self.data[entry])
+
+    def keep(self, index: Sequence[int]) -> Sparse:
+        from scipy.sparse import csr_array
+
+        kept = csr_array((self.data, self.indices, self.indptr), shape=(len(self.indptr) - 1, len(self.names)))[:, list(index)]
+        return Sparse(tuple(self.names[j] for j in index), kept.indptr, kept.indices, kept.data)
+
+    def non_finite(self, rows: slice) -> dict[str, Array]:
+        a, b = self.indptr[rows.start], self.indptr[min(rows.stop, len(self.indptr) - 1)]
+        bad = np.flatnonzero(~np.isfinite(self.data[a:b])) + a
+        out: dict[str, Array] = {}
+        for entry in bad:
+            where = out.setdefault(self.names[self.indices[entry]], np.zeros(rows.stop - rows.start, dtype=bool))
+            where[int(np.searchsorted(self.indptr, entry, side="right")) - 1 - rows.start] = True
+        return out
+
+    def missing(self, rows: slice) -> bool:
+        return bool(np.isnan(self.data[self.indptr[rows.start] : self.indptr[rows.stop]]).any())
+
+
+Part = Column | Levels | Sparse
 
 
 @dataclass(frozen=True)
 class Design:
-    """n rows and p columns; what a fit sees of column j is (x - center[j]) * scale[j]."""
+    """n rows and p columns, those of the parts side by side; what a fit sees of column j is (x - center[j]) * scale[j]."""
 
-    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
     rows: int
     center: np.ndarray[Any, np.dtype[np.float64]] | None = None
     scale: np.ndarray[Any, np.dtype[np.float64]] | None = None
 
     @property
     def names(self) -> list[str]:
-        return [c.name for c in self.columns]
+        return [name for part in self.parts for name in part.names]
 
     @property
     def width(self) -> int:
-        return len(self.columns)
+        return sum(1 if isinstance(p, Column) else len(p.names) for p in self.parts)
+
+    @property
+    def constant(self) -> bool:
+        """Whether the first column is the constant 1."""
+        return bool(self.parts) and isinstance(self.parts[0], Column) and self.parts[0].values is None
+
+    def placed(self) -> Iterator[tuple[int, Part]]:
+        """Each part with the position of its first column."""
+        at = 0
+        for part in self.parts:
+            yield at, part
+            at += 1 if isinstance(part, Column) else len(part.names)
 
     def standardised(self, center: np.ndarray, scale: np.ndarray) -> Design:
         return replace(self, center=center, scale=scale)
 
     def keep(self, index: Sequence[int]) -> Design:
-        """The design of some of its columns."""
-        chosen = list(index)
-        return Design(
-            tuple(self.columns[j] for j in chosen),
-            self.rows,
-            None if self.center is None else self.center[chosen],
-            None if self.scale is None else self.scale[chosen],
-        )
+        """The design of some of its columns, in their order."""
+        chosen = np.asarray(index, dtype=np.int64)
+        parts: list[Part] = []
+        for at, part in self.placed():
+            within = chosen[(chosen >= at) & (chosen < at + len(part.names))] - at
+            if len(within) == len(part.names):
+                parts.append(part)
+            elif len(within):
+                parts.append(part.keep(within.tolist()))
+        return Design(tuple(parts), self.rows, None if self.center is None else self.center[chosen], None if self.scale is None else self.scale[chosen])
 
     def block(self, rows: slice | np.ndarray, dtype: type = np.float64) -> np.ndarray[Any, Any]:
         """Those rows in float64, centred and scaled, shape (len(rows), p), column-major."""
         count = len(range(*rows.indices(self.rows))) if isinstance(rows, slice) else len(rows)
-        out: np.ndarray[Any, Any] = np.empty((count, len(self.columns)), dtype=dtype, order="F")
-        for j, column in enumerate(self.columns):
-            if column.values is None:
-                out[:, j] = 1.0
-            elif column.level is None:
-                out[:, j] = column.values[rows]
-            else:
-                out[:, j] = column.values[rows] == column.level
+        out: np.ndarray[Any, Any] = np.empty((count, self.width), dtype=dtype, order="F")
+        for at, part in self.placed():
+            part.read(rows, out[:, at : at + len(part.names)])
         if self.center is not None:
             out -= self.center
         if self.scale is not None:
@@ -75,12 +177,17 @@ class Design:
 
     def sample(self, most: int = 1024) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Up to ``most`` rows spread evenly over the whole, unscaled: enough to place centre and scale."""
-        plain = Design(self.columns, self.rows)
+        plain = Design(self.parts, self.rows)
         if self.rows <= most:
             return plain.block(slice(0, self.rows))
         run = 16  # neighbouring rows share cache lines
         starts = np.linspace(0, self.rows - run, most // run).astype(np.int64)
         return plain.block((starts[:, None] + np.arange(run)).ravel())
+
+    def only_columns(self) -> tuple[Design, np.ndarray[Any, np.dtype[np.int64]]]:
+        """The single columns, and where they stand in the whole."""
+        found = [(at, part) for at, part in self.placed() if isinstance(part, Column)]
+        return Design(tuple(part for _, part in found), self.rows), np.array([at for at, _ in found], dtype=np.int64)
 
 
 def matrix_columns(X: Array, names: Sequence[str]) -> tuple[Column, ...]:

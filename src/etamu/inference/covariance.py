@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etamu.solvers.linalg import Factorised, factorise
+from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
 from etamu.solvers.refine import extended_inverse
-from etamu.sums import Sums
+from etamu.sums import Arrow, Sums
 
-__all__ = ["Scaling", "error_bound", "sum_to_zero", "unscaled_covariance", "without_first_class"]
+__all__ = ["Scaling", "error_bound", "sum_to_zero", "unscaled_covariance", "unscaled_variances", "without_first_class"]
 
 Array = np.ndarray
 
@@ -44,17 +44,24 @@ class Scaling:
             gamma[0] += self.center[1:] @ beta[1:]
         return np.asarray(gamma)
 
+    def row(self, width: int) -> Array:
+        """The intercept's row of T."""
+        row = np.zeros(width)
+        row[0] = 1.0 if self.scale is None else self.scale[0]
+        if self.center is not None and self.scale is not None:
+            row[1:] = -self.center[1:] * self.scale[1:]
+        return row
+
     def matrix(self, width: int) -> Array:
         """T, shape (p, p)."""
         t = np.eye(width) if self.scale is None else np.diag(self.scale)
-        if self.center is not None and self.scale is not None:
-            t[0, 1:] = -self.center[1:] * self.scale[1:]
+        t[:1] = self.row(width)
         return t
 
 
-def _factor(sums: Sums) -> Factorised | None:
+def _factor(sums: Sums) -> Factorised | FactorisedArrow | None:
     found = factorise(sums)
-    if found is None and sums.information is not None and sums.form == "gram" and np.isfinite(sums.information).all():
+    if found is None and not isinstance(sums.information, Arrow) and sums.information is not None and sums.form == "gram" and np.isfinite(sums.information).all():
         values, vectors = np.linalg.eigh(sums.information)
         if values[0] > 0:
             triangle = np.asarray(np.linalg.qr(np.sqrt(values)[:, None] * vectors.T, mode="r"))
@@ -90,6 +97,20 @@ def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int
     return np.asarray(wide @ inverse @ wide.T)
 
 
+def unscaled_variances(sums: Sums, scaling: Scaling, width: int) -> Array:
+    """The diagonal of T H^-1 T' alone, for one equation; for a design with a large factor no p x p matrix is formed."""
+    factor = _factor(sums)
+    if factor is None:
+        return np.full(width, np.nan)
+    variances = factor.inverse_diagonal()
+    if scaling.scale is not None:
+        variances = variances * scaling.scale**2
+        if scaling.center is not None and scaling.center[1:].any():
+            row = scaling.row(width)
+            variances[0] = row @ factor.solve(row)
+    return np.asarray(variances)
+
+
 def error_bound(sums: Sums, scaling: Scaling, gamma: Array, step_error: float) -> Array:
     """Largest likely error of each coefficient that the arithmetic leaves, on the user's scale.
 
@@ -100,9 +121,11 @@ def error_bound(sums: Sums, scaling: Scaling, gamma: Array, step_error: float) -
     factor = _factor(sums)
     flat = gamma if gamma.ndim == 1 else gamma.T.ravel()
     width = gamma.shape[0]
-    t = scaling.matrix(width)
     if factor is None:
         return np.full(gamma.shape, np.inf)
+    if isinstance(factor, FactorisedArrow):
+        return _error_bound_of_arrow(sums, scaling, gamma, step_error, factor)
+    t = scaling.matrix(width)
     inverse = np.abs(factor.inverse())
     root = 1.0 / factor.scale
     # a refined fit was worked out in long double and only its result rounded
@@ -113,3 +136,16 @@ def error_bound(sums: Sums, scaling: Scaling, gamma: Array, step_error: float) -
     per = fit_scale.reshape(gamma.shape if gamma.ndim == 1 else gamma.T.shape).T
     reach = np.abs(t) @ np.abs(gamma)
     return np.asarray(np.abs(t) @ per + 8 * eps * reach + 2 * last * np.abs(scaling.to_user(np.array(gamma))))
+
+
+def _error_bound_of_arrow(sums: Sums, scaling: Scaling, gamma: Array, step_error: float, factor: FactorisedArrow) -> Array:
+    """The same bound without a p x p inverse: the errors of a score's entries are taken to be independent."""
+    eps = float(np.finfo(float).eps)
+    variances, root = factor.inverse_diagonal(), 1.0 / factor.scale
+    e = 8 * eps * (np.sqrt(max(sums.pearson, 0.0)) + float(np.abs(gamma) @ root) / np.sqrt(len(gamma)) + np.sqrt(max(sums.sum_weight, 0.0)))
+    per = np.sqrt(variances) * (e * np.sqrt(float((root**2) @ variances)) + step_error)
+    scale = np.ones(len(gamma)) if scaling.scale is None else scaling.scale
+    out = scale * per
+    row = np.abs(scaling.row(len(gamma)))
+    out[0] = row @ per + 8 * eps * float(row @ np.abs(gamma))
+    return np.asarray(out + 2 * eps * np.abs(scaling.to_user(np.array(gamma))))

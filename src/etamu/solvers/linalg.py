@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from etamu.core import core
-from etamu.sums import Sums
+from etamu.sums import Arrow, Sums
 
-__all__ = ["SINGULAR", "Factorised", "aliased_columns", "factorise"]
+__all__ = ["SINGULAR", "Factorised", "FactorisedArrow", "aliased_columns", "aliased_of_gram", "factorise", "ridged"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -51,7 +51,61 @@ class Factorised:
             out = half.T @ half
         return out if self.weight == 1.0 else out / self.weight
 
+    def inverse_diagonal(self) -> Array:
+        """The diagonal of H^-1."""
+        return np.diagonal(self.inverse())
+
     def weighted(self, weight: float) -> Factorised:
+        """The factor of weight * H."""
+        return replace(self, weight=self.weight * weight)
+
+
+@dataclass(frozen=True)
+class FactorisedArrow:
+    """The factor of an Arrow: its large diagonal is eliminated, and the Schur complement of the rest is a small Cholesky."""
+
+    arrow: Arrow
+    rest: Factorised
+    pivot: float
+    weight: float = 1.0
+
+    @property
+    def scale(self) -> Array:
+        """1/sqrt of the diagonal."""
+        return 1.0 / np.sqrt(self.arrow.diagonal())
+
+    def solve(self, score: Array) -> Array:
+        """H^-1 score."""
+        a = self.arrow
+        head, rest = a.parted(score)
+        x = self.rest.solve(rest - a.border.T @ (head / a.head))
+        return a.joined((head - a.border @ x) / a.head, x) / self.weight
+
+    def inverse_diagonal(self) -> Array:
+        """The diagonal of H^-1, without the rest of it."""
+        a = self.arrow
+        small = self.rest.inverse()
+        part = a.border / a.head[:, None]
+        return a.joined(1.0 / a.head + np.einsum("ij,jk,ik->i", part, small, part, optimize=True), np.diagonal(small)) / self.weight
+
+    def inverse(self) -> Array:
+        """H^-1, every entry of it."""
+        a = self.arrow
+        small = self.rest.inverse()
+        part = a.border / a.head[:, None]
+        cross = -part @ small
+        head = -cross @ part.T
+        head[np.diag_indices(len(head))] += 1.0 / a.head
+        size, stop = len(a), a.start + len(a.head)
+        rest = np.r_[0 : a.start, stop:size]
+        out = np.empty((size, size))
+        out[a.start : stop, a.start : stop] = head
+        out[a.start : stop, rest] = cross
+        out[rest, a.start : stop] = cross.T
+        out[np.ix_(rest, rest)] = small
+        return out / self.weight
+
+    def weighted(self, weight: float) -> FactorisedArrow:
         """The factor of weight * H."""
         return replace(self, weight=self.weight * weight)
 
@@ -64,11 +118,13 @@ def _upper(triangle: Array, b: Array, transposed: bool = False) -> Array:
     return np.asarray(x)
 
 
-def factorise(sums: Sums, single: bool = False) -> Factorised | None:
+def factorise(sums: Sums, single: bool = False) -> Factorised | FactorisedArrow | None:
     """The factor of ``sums.information``, or None where it is not positive definite to working accuracy."""
     information = sums.information
     if information is None:
         return None
+    if isinstance(information, Arrow):
+        return _from_arrow(information)
     found = _from_triangle(information) if sums.form == "factor" else _from_gram(information)
     floor = 0.0 if sums.form == "factor" else _SINGLE_SINGULAR if single else SINGULAR
     return found if found is not None and found.pivot > floor else None
@@ -89,6 +145,27 @@ def _from_gram(information: Array) -> Factorised | None:
     except np.linalg.LinAlgError:
         return None
     return Factorised(scale, triangle, float(np.diagonal(triangle).min() ** 2))
+
+
+def ridged(sums: Sums, diagonal: Array) -> Sums:
+    """The sums with a vector added to the diagonal of the information."""
+    information = sums.information
+    return replace(sums, information=information.plus(diagonal) if isinstance(information, Arrow) else information + np.diag(diagonal))
+
+
+def _from_arrow(a: Arrow) -> FactorisedArrow | None:
+    if not ((a.head > 0).all() and a.finite()):
+        return None
+    diagonal = np.diagonal(a.core)
+    if not (diagonal > 0).all():
+        return None
+    complement = a.core - a.border.T @ (a.border / a.head[:, None])
+    kept = np.diagonal(complement) / diagonal  # what is left of each column once the levels are taken out
+    if len(kept) and not kept.min() > SINGULAR:
+        return None
+    rest = _from_gram(complement)
+    pivot = float(min(1.0, kept.min(initial=1.0))) * (1.0 if rest is None else rest.pivot)
+    return FactorisedArrow(a, rest, pivot) if rest is not None and pivot > SINGULAR else None
 
 
 def _from_triangle(information: Array) -> Factorised | None:
@@ -127,3 +204,21 @@ def aliased_columns(triangle: Array, tolerance: float = 1e-11) -> list[int]:
             kept.append(j)
             basis = np.column_stack([basis, v / norm])
     return out
+
+
+def aliased_of_gram(a: Arrow, tolerance: float = 1e-9) -> list[int]:
+    """The same from a Gram matrix with a large diagonal: levels without rows, then columns that the levels and earlier ones give."""
+    empty = a.head <= 0
+    weight = np.where(empty, 1.0, a.head)
+    complement = a.core - a.border.T @ (np.where(empty[:, None], 0.0, a.border) / weight[:, None])
+    length = np.diagonal(a.core).copy()
+    gone = np.zeros(len(length), dtype=bool)
+    for j in range(len(length)):  # Cholesky, one column at a time, without those that have nothing left
+        if not complement[j, j] > tolerance * length[j]:
+            gone[j] = True
+            complement[j, :] = complement[:, j] = 0.0
+            continue
+        row = complement[j, j + 1 :] / complement[j, j]
+        complement[j + 1 :, j + 1 :] -= np.outer(complement[j + 1 :, j], row)
+    flags = a.joined(empty.astype(float), gone.astype(float))
+    return np.flatnonzero(flags).tolist()

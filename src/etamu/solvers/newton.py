@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 
 from etamu.solvers.base import Array, Control, Recorder, Solution, Status
-from etamu.solvers.linalg import Factorised, factorise
+from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise, ridged
 from etamu.solvers.secant import Pairs, flat, shaped
 from etamu.solvers.stand_in import StandIn
 from etamu.sums import Objective, Request, Sums
 
-__all__ = ["WIDE", "Newton", "Problem", "newton"]
+__all__ = ["Newton", "Problem", "newton"]
 
-WIDE = 48  # coefficients from which a pass with information costs several passes without
 _CURRENT = 1e-7  # relative age at which information and dispersion still count as those at the solution
 _HALVINGS = 30
 _SLOW = 0.5  # contraction above which a stale information is renewed
@@ -61,6 +60,7 @@ class Problem:
     canonical: bool = False
     quadratic: bool = False
     dispersion_known: bool = True
+    wide: bool = False  # a pass with information costs several passes without
     form: str = "gram"
     damped: bool = False  # the columns are known to be independent: a singular information is a bad place, not a bad model
 
@@ -74,7 +74,7 @@ class _Iteration:
     problem: Problem
     curvature: str  # the information that steps are made with
     beta: Array
-    factor: Factorised | None
+    factor: Factorised | FactorisedArrow | None
     stand_in: StandIn | None = None
     pairs: Pairs = field(default_factory=Pairs)
     fresh: bool = False
@@ -94,7 +94,7 @@ class _Iteration:
 
     @property
     def wide(self) -> bool:
-        return self.beta.size >= WIDE and self.problem.form == "gram"
+        return self.problem.wide and self.problem.form == "gram"
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ def newton(
     control: Control,
     method: Newton | None = None,
     problem: Problem | None = None,
-    factor: Factorised | None = None,
+    factor: Factorised | FactorisedArrow | None = None,
     stand_in: StandIn | None = None,
 ) -> Solution:
     """Minimise the deviance from ``start``; ``factor`` is an approximate information to begin with, ``stand_in`` a sample."""
@@ -267,12 +267,12 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     return it.may_end(after, sigma, sums.n, floor)
 
 
-def _damped(sums: Sums) -> Factorised | None:
+def _damped(sums: Sums) -> Factorised | FactorisedArrow | None:
     """Information plus |score| times the identity: a step along the score of length 1 at most (Levenberg 1944)."""
-    if sums.information is None or sums.score is None or not np.isfinite(sums.information).all():
+    if sums.information is None or sums.score is None:
         return None
-    length = float(np.linalg.norm(flat(sums.score))) + float(np.abs(sums.information).max()) * 1e-6
-    return factorise(replace(sums, information=sums.information + length * np.eye(len(sums.information)))) if length > 0 else None
+    length = float(np.linalg.norm(flat(sums.score))) + float(np.abs(sums.information.diagonal()).max()) * 1e-6
+    return factorise(ridged(sums, np.full(sums.score.size, length))) if 0 < length < math.inf else None
 
 
 def _separates(it: _Iteration, sums: Sums, size: float, squared: float, sigma: float) -> bool:

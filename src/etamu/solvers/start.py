@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etamu.solvers.base import Array, Recorder, Step
-from etamu.solvers.linalg import Factorised, factorise
+from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise, ridged
 from etamu.solvers.secant import flat, shaped
 from etamu.sums import Objective, Request, Sums
 
@@ -24,7 +24,7 @@ class Rough:
     beta: Array
     beyond: Array
     steps: tuple[Step, ...]
-    factor: Factorised | None = None
+    factor: Factorised | FactorisedArrow | None = None
     sums: Sums | None = None
 
     @property
@@ -48,9 +48,9 @@ def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool,
             step = 0.5 * step
             beta = good + step
             continue
-        found = factorise(sums, wide)
+        found = factorise(_propped(sums), wide)
         if found is None and curvature == "observed":
-            found = factorise(run(Request(beta, 2, "expected", request.arithmetic)), wide)
+            found = factorise(_propped(run(Request(beta, 2, "expected", request.arithmetic))), wide)
         if found is None or sums.score is None:
             return Rough(start, start, run.steps)
         factor, at, good, best = found, sums, beta, sums.deviance
@@ -64,3 +64,12 @@ def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool,
         if float(np.max(np.abs(beta))) > 50:  # drifting: the sample is separated, the whole need not be
             return Rough(start, start, run.steps)
     return Rough(good, beta if at is not None else good, run.steps, factor, at)
+
+
+def _propped(sums: Sums) -> Sums:
+    """The sums with a little added where a column hardly occurs: a sample may lack levels that all rows have."""
+    if sums.information is None:
+        return sums
+    diagonal = sums.information.diagonal()
+    weak = diagonal < 5e-3 * diagonal.max(initial=0.0)
+    return ridged(sums, np.where(weak, 1e-3 * diagonal.max(initial=0.0), 0.0)) if weak.any() else sums

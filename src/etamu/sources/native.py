@@ -6,23 +6,31 @@ and only the predictor and the two matrix sums are native.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from etamu.core import core
+from etamu.design.columns import Column, Design
 from etamu.families import FAMILIES
 from etamu.links import LINKS, Link, is_power
 from etamu.rows import row_terms
+from etamu.sources.layout import Layout, stored_design
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
 
 __all__ = ["Plan", "available", "instruction_set", "plan"]
 
+# address, stride, type, table, center, scale
+_Column = tuple[int, int, int, int, float, float]
 _TYPES = {"f8": 0, "f4": 1, "i1": 2, "i2": 3, "i4": 4, "i8": 5, "u1": 6, "u2": 7, "u4": 8, "u8": 9, "b1": 10}
-_ONE, _LEVEL = 11, 12
+_ONE = 11
+_NOTHING: _Column = (0, 0, _ONE, 0, 0.0, 1.0)
 _FAMILIES = ("gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "tweedie", "negative_binomial", "multinomial")
 _LINKS = ("identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", "inverse", "inverse_squared", "sqrt", "power", "softmax")
+_EMPTY = np.empty(0)
+Array = np.ndarray[Any, Any]
 _ROWS_PER_TURN = 8192  # rows whose terms are computed in NumPy at a time
 
 
@@ -36,26 +44,24 @@ def instruction_set() -> str:
     return core.instruction_set() if core is not None else "numpy"
 
 
-def _address(values: np.ndarray[Any, Any], center: float, scale: float) -> tuple[int, int, int, int, float, float] | None:
+def _address(values: Array, center: float, scale: float, table: Array | None = None) -> _Column | None:
     kind = _TYPES.get(values.dtype.str[1:]) if values.dtype.isnative else None
-    if kind is None or values.ndim != 1:
+    if kind is None or values.ndim != 1 or (table is not None and (values.dtype.kind not in "iu" or values.dtype == np.uint64)):
         return None
-    return (values.__array_interface__["data"][0], values.strides[0], kind, 0, center, scale)
+    return (values.__array_interface__["data"][0], values.strides[0], kind, 0 if table is None else table.__array_interface__["data"][0], center, scale)
 
 
-def _columns(problem: Problem) -> list[tuple[int, int, int, int, float, float]] | None:
-    design = problem.design
+def _columns(design: Design) -> list[_Column] | None:
+    """The single columns of a design, or None where the core cannot read one."""
     center = [0.0] * design.width if design.center is None else design.center.tolist()
     scale = [1.0] * design.width if design.scale is None else design.scale.tolist()
-    out: list[tuple[int, int, int, int, float, float]] = []
-    for column, c, s in zip(design.columns, center, scale, strict=True):
-        if column.values is None:
-            out.append((0, 0, _ONE, 0, c, s))
-            continue
-        where = _address(column.values, c, s)
-        if where is None or (column.level is not None and where[2] != _TYPES["i4"]):
-            return None
-        out.append(where if column.level is None else (*where[:2], _LEVEL, column.level, c, s))
+    out: list[_Column] = []
+    for at, part in design.placed():
+        if isinstance(part, Column):
+            where = (0, 0, _ONE, 0, center[at], scale[at]) if part.values is None else _address(part.values, center[at], scale[at], part.table)
+            if where is None:
+                return None
+            out.append(where)
     return out
 
 
@@ -66,83 +72,98 @@ def _link_code(link: Link) -> int | None:
 
 
 class Plan:
-    """Where the columns of a problem lie, ready for the core; keeps the arrays alive."""
+    """Where the parts of a problem lie, ready for the core; keeps the arrays alive."""
 
-    def __init__(self, problem: Problem, columns: list[Any], extra: list[Any], family: int | None, link: int) -> None:
+    def __init__(self, problem: Problem, columns: list[_Column], extra: list[_Column], family: int | None, link: int) -> None:
         self.problem, self.block = problem, block_rows(problem.design.width)
         self.fused = family is not None
+        self.layout = Layout(problem.design)
         reference = -1 if problem.reference is None else problem.reference
         parameter = float(problem.family.parameter)
+        groups = [(_pointer(g.codes), _TYPES[g.codes.dtype.str[1:]], g.cells, _times(g.times)) for g in self.layout.groups]
+        sparse = (0, 0, 0, 0) if self.layout.sparse is None else (*map(_pointer, self.layout.sparse_arrays), len(self.layout.sparse.names))
         self.core = core.Plan(
-            columns, extra, problem.rows, family or 0, parameter, link, float(problem.link.parameter or 0.0), problem.equations or 1, reference
-        )
+            columns, extra, groups, sparse, self.layout.tables, problem.rows, family or 0, parameter, link, float(problem.link.parameter or 0.0),
+            problem.equations or 1, reference,
+        )  # fmt: skip
 
-    def _outputs(self, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        p, q = self.problem.design.width, self.problem.equations or 1
-        score = np.zeros((q, p)) if order > 0 else np.empty((0, 0))
-        shape = (p, core.width(p)) if self.problem.equations is None else (p * (p + 1) // 2, core.pairs(q))
-        information = np.zeros(shape) if order > 1 else np.empty((0, 0))
-        return np.zeros(4), score, information
-
-    def _finish(self, out: tuple[np.ndarray, np.ndarray, np.ndarray], order: int) -> Sums:
-        scalars, score, information = out
+    def _finish(self, scalars: Array, score: Array, information: Array, order: int) -> Sums:
         n, weight, deviance, pearson = scalars.tolist()
-        multi = self.problem.equations is not None
-        return Sums(
-            n,
-            weight,
-            deviance,
-            pearson,
-            None if order < 1 else (score.T if multi else score[0]),
-            None if order < 2 else information,
-        )
+        return Sums(n, weight, deviance, pearson, None if order < 1 else score, None if order < 2 else information)
+
+    def _outputs(self, order: int) -> tuple[Array, Array, Array, tuple[Array, ...]]:
+        """Zeros for the sums: as the chunks add them (scalars, score, information), and as the core fills them."""
+        p, q = self.layout.stored, self.problem.equations or 1
+        shape = (p, core.width(p)) if self.problem.equations is None else (p * (p + 1) // 2, core.pairs(q))
+        size, scalars = shape[0] * shape[1], np.zeros(4)
+        score = np.zeros(q * p + self.layout.cells) if order > 0 else _EMPTY
+        information = np.zeros(size + self.layout.tables[-1]) if order > 1 else _EMPTY
+        return scalars, score, information, (scalars, score[: q * p], score[q * p :], information[size:], information[:size])
 
     def complete(self, sums: Sums) -> Sums:
-        """Turn the core's padded upper triangles into the full symmetric information."""
-        if sums.information is None:
+        """Turn the core's sums over stored columns and cells into sums over the design's columns."""
+        if sums.score is None:
             return sums
-        p, q = self.problem.design.width, self.problem.equations or 1
-        if self.problem.equations is None:
-            full = np.empty((p, p))
-            core.symmetric(sums.information, full)
+        p, q = self.layout.stored, self.problem.equations or 1
+        if self.problem.equations is not None:
+            score = sums.score.reshape(q, p).T
+            full = None if sums.information is None else _from_pairs(sums.information.reshape(-1, core.pairs(q)), p, q)
         else:
-            full = _from_pairs(sums.information, p, q)
-        return Sums(sums.n, sums.sum_weight, sums.deviance, sums.pearson, sums.score, full)
+            score = self.layout.score(sums.score)
+            full = None if sums.information is None else self._information(sums.information)
+        return Sums(sums.n, sums.sum_weight, sums.deviance, sums.pearson, score, full)
+
+    def _information(self, flat: Array) -> Any:
+        p = self.layout.stored
+        size = p * core.width(p)
+        stored = np.empty((p, p))
+        core.symmetric(flat[:size].reshape(p, -1), stored)
+        return self.layout.information(stored, flat[size:])
 
     def add_rows(self, start: int, stop: int, request: Request, block: int | None = None, step: int | None = None) -> Sums:
         """The sums of rows [start, stop), or of the first ``block`` rows of every ``step`` of them."""
         block = block or self.block
-        beta = np.ascontiguousarray(request.beta, dtype=float)
-        out = self._outputs(request.order)
+        beta, cells = self.layout.split(request.beta)
+        scalars, score, information, out = self._outputs(request.order)
         single = int(request.arithmetic == "single")
         if self.fused:
-            self.core.run(start, stop, block, step or block, beta, request.order, int(request.information == "observed"), single, *out)
-            return self._finish(out, request.order)
-        return self._mixed(start, stop, request, beta, block, step or block, single, out)
+            self.core.run(start, stop, block, step or block, beta, cells, request.order, int(request.information == "observed"), single, *out)
+        else:
+            self._mixed(start, stop, request, block, step or block, single, out)
+        return self._finish(scalars, score, information, request.order)
 
-    def _mixed(self, start: int, stop: int, request: Request, beta: np.ndarray, block: int, step: int, single: int, out: Any) -> Sums:
+    def _mixed(self, start: int, stop: int, request: Request, block: int, step: int, single: int, out: tuple[Array, ...]) -> None:
         turn = block if step > block else _ROWS_PER_TURN
         hop = step if step > block else turn
+        beta, cells = self.layout.split(request.beta)
         for first in range(start, stop, hop):
             last = min(first + turn, stop)
-            eta = self.predictor(first, last, beta)
+            eta = self.predictor(first, last, request.beta)
             y, w, _ = self.problem.vectors(slice(first, last))
             terms = row_terms(self.problem.family, self.problem.link, y, eta, w, request.information)
             out[0][:] += (np.count_nonzero(w), w.sum(), terms.deviance.sum(), terms.pearson.sum())
             if request.order > 0:
-                self.accumulate(first, last, beta, terms.score, terms.weight, request.order, single, out)
-        return self._finish(out, request.order)
-
-    def accumulate(self, first: int, last: int, beta: np.ndarray, score: np.ndarray, weight: np.ndarray, order: int, single: int, out: Any) -> None:
-        """Add score and information of rows whose terms are known."""
-        self.core.accumulate(first, last, self.block, beta, np.ascontiguousarray(score), np.ascontiguousarray(weight), order, single, *out)
+                weight, score = np.ascontiguousarray(terms.weight), np.ascontiguousarray(terms.score)
+                self.core.accumulate(first, last, self.block, beta, cells, score, weight, request.order, single, *out)
 
     def predictor(self, start: int, stop: int, beta: np.ndarray) -> np.ndarray:
         """Eta of rows [start, stop)."""
         q = self.problem.equations
         eta = np.empty(stop - start if q is None else (stop - start, q))
-        self.core.predictor(start, stop, self.block, np.ascontiguousarray(beta, dtype=float), eta)
+        self.core.predictor(start, stop, self.block, *self.layout.split(beta), eta)
         return eta
+
+
+def _pointer(values: Array) -> int:
+    return int(values.__array_interface__["data"][0])
+
+
+def _times(values: Array | None) -> _Column:
+    if values is None:
+        return _NOTHING
+    where = _address(values, 0.0, 1.0)
+    assert where is not None  # as_vector sees to it
+    return where
 
 
 def _from_pairs(information: np.ndarray, p: int, q: int) -> np.ndarray:
@@ -159,18 +180,20 @@ def plan(problem: Problem) -> Plan | None:
     """A Plan for the problem, or None where the core cannot read it."""
     if core is None:
         return None
-    columns = _columns(problem)
-    extra = []
+    if problem.equations is not None:
+        problem = replace(problem, design=stored_design(problem.design))
+    columns = _columns(problem.design)
+    extra: list[_Column | None] = []
     for values, absent in ((problem.y, 1.0), (problem.weight, 0.0), (problem.offset, 1.0)):
-        where = (0, 0, _ONE, 0, absent, 1.0) if values is None else _address(values, 0.0, 1.0)
-        extra.append(where)
-    if columns is None or any(w is None for w in extra):
+        extra.append((0, 0, _ONE, 0, absent, 1.0) if values is None else _address(values, 0.0, 1.0))
+    known = [e for e in extra if e is not None]
+    if columns is None or len(known) < len(extra):
         return None
     family = problem.family
     own = FAMILIES.get(family.name) is type(family) and family.kernel is not None
     link = _link_code(problem.link)
     if problem.equations is not None:
-        return Plan(problem, columns, extra, _FAMILIES.index("multinomial"), _LINKS.index("softmax"))
+        return Plan(problem, columns, known, _FAMILIES.index("multinomial"), _LINKS.index("softmax"))
     if own and link is not None:
-        return Plan(problem, columns, extra, _FAMILIES.index(family.kernel), link)
-    return Plan(problem, columns, extra, None, 0)
+        return Plan(problem, columns, known, _FAMILIES.index(family.kernel), link)
+    return Plan(problem, columns, known, None, 0)
