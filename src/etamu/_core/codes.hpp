@@ -38,6 +38,24 @@ inline void add_cells(const Cells& c, const double* beta, int rows, double* eta)
     else for (int k = 0; k < rows; ++k) eta[k] += c.times[k] * beta[c.cell[k]];
 }
 
+// what every group adds to eta; groups without multipliers are looked up three at a time
+inline void add_cells(const std::vector<Cells>& cells, size_t groups, const double* beta, int rows, double* eta) {
+    size_t i = 0;
+    auto plain = [&](size_t j) { return j < groups && cells[j].group->times.type == ONE; };
+    while (i < groups) {
+        if (plain(i) && plain(i + 1) && plain(i + 2)) {
+            const Cells &a = cells[i], &b = cells[i + 1], &c = cells[i + 2];
+            const double *one = beta, *two = one + a.group->cells, *three = two + b.group->cells;
+            for (int k = 0; k < rows; ++k) eta[k] += one[a.cell[k]] + two[b.cell[k]] + three[c.cell[k]];
+            beta = three + c.group->cells;
+            i += 3;
+        } else {
+            add_cells(cells[i], beta, rows, eta);
+            beta += cells[i++].group->cells;
+        }
+    }
+}
+
 // out[cell] += r, times the multiplier; `power` 2 for the diagonal of the information
 inline void scatter(const Cells& c, const double* r, int power, int rows, double* out, int64_t stride) {
     if (c.group->times.type == ONE) for (int k = 0; k < rows; ++k) out[c.cell[k] * stride] += r[k];
@@ -45,21 +63,27 @@ inline void scatter(const Cells& c, const double* r, int power, int rows, double
     else for (int k = 0; k < rows; ++k) out[c.cell[k] * stride] += c.times[k] * c.times[k] * r[k];
 }
 
-// out[cell, :] += a row of S registers of weighted columns
-template <int S> inline void scatter_rows(const Cells& c, const double* a, int rows, double* out, int64_t ld) {
+// out[cell, :] += the weighted row, S registers of it
+template <int S> inline void scatter_rows(const Cells& c, const double* row, int rows, double* out) {
     const bool plain = c.group->times.type == ONE;
-    for (int k = 0; k < rows; ++k) {
-        double* to = out + c.cell[k] * ld;
-        V t = all(plain ? 1.0 : c.times[k]);
-        for (int s = 0; s < S; ++s) add_to(to + s * L, load(a + int64_t(k) * W + s * L) * t);
+    for (int k = 0; k < rows; ++k, row += S * L) {
+        double* to = out + int64_t(c.cell[k]) * S * L;
+        if (plain) for (int s = 0; s < S; ++s) add_to(to + s * L, load(row + s * L));
+        else for (int s = 0; s < S; ++s) add_to(to + s * L, load(row + s * L) * c.times[k]);
     }
 }
 
-inline void scatter_rows(int registers, const Cells& c, const double* a, int rows, double* out, int64_t ld) {
-    switch (registers) {
-        case 3: return scatter_rows<3>(c, a, rows, out, ld);
-        case 2: return scatter_rows<2>(c, a, rows, out, ld);
-        case 1: return scatter_rows<1>(c, a, rows, out, ld);
+inline void scatter_rows(const Cells& c, const double* row, int rows, double* out, int64_t ld) {
+    switch (ld / L) {
+        case 1: return scatter_rows<1>(c, row, rows, out);
+        case 2: return scatter_rows<2>(c, row, rows, out);
+        case 3: return scatter_rows<3>(c, row, rows, out);
+        case 4: return scatter_rows<4>(c, row, rows, out);
+    }
+    for (int k = 0; k < rows; ++k, row += ld) {
+        double* to = out + c.cell[k] * ld;
+        const double t = c.group->times.type == ONE ? 1.0 : c.times[k];
+        for (int64_t s = 0; s < ld; s += L) add_to(to + s, load(row + s) * t);
     }
 }
 
@@ -98,10 +122,11 @@ inline void square_sparse(const SparseRows& x, int64_t first, int count, const d
         }
 }
 
-inline void sparse_by_rows(int registers, const SparseRows& x, int64_t first, int count, const double* a, double* out, int64_t ld) {
-    for (int k = 0; k < count; ++k)
+// out[column, :] += value times the weighted row
+inline void scatter_sparse_rows(const SparseRows& x, int64_t first, int count, const double* row, double* out, int64_t ld) {
+    for (int k = 0; k < count; ++k, row += ld)
         for (int64_t e = x.start[first + k]; e < x.start[first + k + 1]; ++e)
-            for (int s = 0; s < registers; ++s) add_to(out + x.index[e] * ld + s * L, load(a + int64_t(k) * W + s * L) * x.value[e]);
+            for (int64_t s = 0; s < ld; s += L) add_to(out + x.index[e] * ld + s, load(row + s) * x.value[e]);
 }
 
 // out[cell, column] += w x

@@ -36,8 +36,8 @@ struct SparseRows {
     int64_t columns = 0;
 };
 
-// Where the sums of groups and sparse columns lie in Result::tables (-1: not asked for).  `cross` has rows of `ld` numbers:
-// the weight against the constant and the stored columns; `self` is the diagonal of a group with multipliers, or the
+// Where the sums of groups and sparse columns lie in Result::tables (-1: not asked for).  `cross` has rows of `ld` numbers, whole
+// registers: the weight against the constant and the stored columns; `self` is the diagonal of a group with multipliers, or the
 // square of the sparse columns; `pair` the cross-tabulation of two groups, the last of which may be the sparse columns.
 struct Tables {
     int64_t ld = 0;

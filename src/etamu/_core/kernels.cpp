@@ -36,7 +36,7 @@ template <class T> struct Buffer {
         return data;
     }
 };
-struct Scratch { Ahead ahead; Buffer<double> x, turn, beta, panel, sums, equations, products; Buffer<float> xf, panelf, productsf; RowBlock rows; std::vector<Cells> cells; };
+struct Scratch { Ahead ahead; Buffer<double> x, turn, beta, panel, row, sums, equations, products; Buffer<float> xf, panelf, productsf; RowBlock rows; std::vector<Cells> cells; };
 Scratch& scratch() {
     static thread_local std::unique_ptr<Scratch> s;
     if (!s) s.reset(new Scratch);
@@ -87,7 +87,8 @@ class Block {
     }
     // what groups and sparse columns add to eta
     void add_cells_to(const double* beta, double* eta) const {
-        for (size_t i = 0; i < problem.groups.size(); beta += problem.groups[i++].cells) add_cells(s.cells[i], beta, x.rows, eta);
+        add_cells(s.cells, problem.groups.size(), beta, x.rows, eta);
+        for (const Group& g : problem.groups) beta += g.cells;
         if (problem.sparse.columns) add_sparse(problem.sparse, first, count, beta, eta);
     }
 
@@ -172,21 +173,21 @@ void add_score_rows(Block& block, const double* r, const Result& result) {
     if (problem.sparse.columns) scatter_sparse(problem.sparse, block.first, block.count, r, to, 1);
 }
 
-// What groups and sparse columns share with the constant and with each other
-void add_tables(Block& block, const double* w, double* tables) {
+// What groups and sparse columns share with the constant and the stored columns (`row`: their weighted rows) and each other
+void add_tables(Block& block, const double* w, const double* row, double* tables) {
     const Problem& problem = block.problem;
     const Tables& where = problem.tables;
     const auto& cells = block.s.cells;
     const size_t groups = problem.groups.size();
     const int rows = block.x.rows;
     for (size_t i = 0; i < groups; ++i) {
-        scatter(cells[i], w, 1, rows, tables + where.cross[i], where.ld);
+        scatter_rows(cells[i], row, rows, tables + where.cross[i], where.ld);
         if (where.self[i] >= 0) scatter(cells[i], w, 2, rows, tables + where.self[i], 1);
         for (size_t j = i + 1; j < groups; ++j) tabulate(cells[i], cells[j], w, rows, tables + where.pair[i][j]);
         if (problem.sparse.columns) tabulate_sparse(cells[i], problem.sparse, block.first, block.count, w, tables + where.pair[i][groups]);
     }
     if (problem.sparse.columns) {
-        scatter_sparse(problem.sparse, block.first, block.count, w, tables + where.cross[groups], where.ld);
+        scatter_sparse_rows(problem.sparse, block.first, block.count, row, tables + where.cross[groups], where.ld);
         square_sparse(problem.sparse, block.first, block.count, w, tables + where.self[groups]);
     }
 }
@@ -205,15 +206,17 @@ void add_information(Block& block, const double* w, int arithmetic, const Result
     if (arithmetic == SINGLE && plain) {
         gram<F, float>(to_float(s, x), w, s.panelf.at_least(size_t(2 * W) * x.rows), corner, ld, sums, tick, [](int, int, const float*) {});
     } else {
+        const int64_t width = problem.tables.ld;
+        double* row = plain ? nullptr : s.row.at_least(size_t(width) * x.rows + W);
+        if (row) for (int k = 0; k < x.rows; ++k) { std::fill(row + k * width, row + (k + 1) * width, 0.0); row[k * width] = w[k]; }
         gram<V, double>(x, w, s.panel.at_least(size_t(W) * x.rows), corner, ld, sums, tick, [&](int registers, int from, const double* a) {
-            const Tables& where = problem.tables;
-            for (size_t i = 0; i < problem.groups.size(); ++i)
-                scatter_rows(registers, s.cells[i], a, x.rows, result.tables + where.cross[i] + 1 + from, where.ld);
-            if (problem.sparse.columns)
-                sparse_by_rows(registers, problem.sparse, block.first, block.count, a, result.tables + where.cross.back() + 1 + from, where.ld);
+            if (!row) return;
+            const int used = std::min(registers * L, x.columns - from);
+            for (int k = 0; k < x.rows; ++k)
+                for (int j = 0; j < used; ++j) row[k * width + 1 + from + j] = a[int64_t(k) * W + j];
         });
+        if (row) add_tables(block, w, row, result.tables);
     }
-    if (!plain) add_tables(block, w, result.tables);
     if (constant) {
         result.information[0] += total(w, x.rows);
         for (int j = 0; j < x.columns; ++j) result.information[1 + j] += sums[j];

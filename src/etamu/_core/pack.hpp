@@ -89,18 +89,21 @@ template <class T> inline void copy_rows(const char* from, int64_t stride, int w
     }
 }
 
-// Up to L columns that lie each on its own: read one by one into `turn`, then turned.
-inline void pack_turned(const Column* c, int width, int64_t first, int count, int rows, double* turn, double* to) {
-    for (int j = 0; j < width; ++j) gather_column(c[j], first, count, turn + j * int64_t(rows));
-    if (width < L) {
+// Up to L columns that lie each on its own: read one by one into `turn`, then turned.  The `last` of a panel may fill its
+// register with zeros.
+inline void pack_turned(const Column* c, int width, bool last, int64_t first, int count, int rows, double* turn, double* to) {
+    for (int j = 0; j < width; ++j) {
+        gather_column(c[j], first, count, turn + j * int64_t(rows));
+        std::fill(turn + j * int64_t(rows) + count, turn + (j + 1) * int64_t(rows), 0.0);
+    }
+    if (width < L && !last) {
         for (int j = 0; j < width; ++j)
             for (int k = 0; k < count; ++k) to[int64_t(k) * W + j] = turn[j * int64_t(rows) + k];
         return;
     }
-    for (int j = 0; j < width; ++j) std::fill(turn + j * int64_t(rows) + count, turn + (j + 1) * int64_t(rows), 0.0);
     for (int k = 0; k < count; k += L) {
         V v[L];
-        for (int s = 0; s < L; ++s) v[s] = load(turn + s * int64_t(rows) + k);
+        for (int s = 0; s < L; ++s) v[s] = s < width ? load(turn + s * int64_t(rows) + k) : V{};
         transpose(v);
         for (int s = 0; s < L; ++s) store(to + int64_t(k + s) * W, v[s]);
     }
@@ -174,7 +177,7 @@ class Packing {
         if (count < out.rows)
             for (int g = 0; g < out.count(); ++g) std::fill(out.panel(g) + int64_t(count) * W, out.panel(g) + int64_t(out.rows) * W, 0.0);
         for (const Piece& p : singles)
-            pack_turned(&columns[p.column], p.width, first, count, out.rows, turn, out.panel(p.panel) + p.at);
+            pack_turned(&columns[p.column], p.width, p.at % L == 0 && p.at + p.width == out.used(p.panel), first, count, out.rows, turn, out.panel(p.panel) + p.at);
         for (int k = 0; k < out.rows; k += 2 * L) {
             for (const Piece& p : runs) {
                 const Column& c = columns[p.column];

@@ -7,28 +7,16 @@ from typing import Any
 import numpy as np
 
 from etamu.design.frames import Table, as_table, is_table
-from etamu.design.parser import Binary, Call, Name, Node, Unary
-from etamu.design.terms import Formula
+from etamu.design.arithmetic import variables
+from etamu.design.parser import Node
+from etamu.design.terms import Formula, columns_used, expand
 
-__all__ = ["complete_rows", "drop_rows", "take"]
+__all__ = ["complete_rows", "drop_rows", "present", "take"]
 
 Array = np.ndarray[Any, Any]
 
 
-def _names(node: Node | None) -> set[str]:
-    match node:
-        case Name(value):
-            return {value}
-        case Unary(_, operand):
-            return _names(operand)
-        case Binary(_, left, right):
-            return _names(left) | _names(right)
-        case Call(_, arguments):
-            return set().union(*map(_names, arguments))
-    return set()
-
-
-def _present(column: Any) -> Array:
+def present(column: Any) -> Array:
     """True where a column has a value."""
     if isinstance(column, np.ndarray):
         if column.dtype.kind == "f":
@@ -44,15 +32,13 @@ def _present(column: Any) -> Array:
 
 def complete_rows(table: Table, formula: Formula, extra: list[Node], arrays: dict[str, Any]) -> Array:
     """True for rows in which every variable of the formula and every array argument has a value."""
-    used: set[str] = set()
-    for node in (formula.response, *formula.terms, *formula.offsets, *extra):
-        used |= _names(node)
+    used = {*columns_used(expand(formula, table.columns)), *(name for node in extra for name in variables(node))}
     keep = np.ones(table.rows, dtype=bool)
     for name in sorted(used):
-        keep &= _present(table._column(name))
+        keep &= present(table._column(name))
     for values in arrays.values():
         if values is not None and np.ndim(values) == 1 and len(values) == table.rows:
-            keep &= _present(np.asarray(values))
+            keep &= present(np.asarray(values))
     return keep
 
 
@@ -76,10 +62,10 @@ def drop_rows(X: Any, y: Any, arrays: dict[str, Any]) -> tuple[Any, Any, dict[st
     response = np.asarray(y)
     sides = [response.reshape(rows, -1).T] if len(response) == rows else []
     for column in (*columns, *(c for side in sides for c in side)):
-        keep &= _present(column)
+        keep &= present(column)
     for values in arrays.values():
         if values is not None and np.ndim(values) == 1 and len(values) == rows:
-            keep &= _present(np.asarray(values))
+            keep &= present(np.asarray(values))
     if keep.all():
         return X, y, arrays
     kept = take(table, {}, keep)[0] if table is not None else matrix[keep]  # type: ignore[index]

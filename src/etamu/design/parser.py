@@ -5,12 +5,13 @@ The grammar is that of R's model formulas.  What a tree means is decided in ``te
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
 from etamu.errors import FormulaError
 
-__all__ = ["Binary", "Call", "Name", "Node", "Number", "Text", "Unary", "parse", "write"]
+__all__ = ["Binary", "Call", "List", "Name", "Node", "Number", "Text", "Unary", "parse", "spine", "write"]
 
 MAX_LENGTH = 100_000
 MAX_DEPTH = 100
@@ -51,15 +52,21 @@ class Call:
     keywords: tuple[tuple[str, Node], ...] = ()
 
 
-Node = Name | Number | Text | Unary | Binary | Call
+@dataclass(frozen=True)
+class List:
+    items: tuple[Node, ...]
 
+
+Node = Name | Number | Text | Unary | Binary | Call | List
+
+_NAME = r"[^\W\d]\w*(?:\.\w+)*"
 _TOKEN = re.compile(
-    r"""\s*(?:
+    rf"""\s*(?:
         (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?) |
-        (?P<name>[^\W\d]\w*(?:\.\w+)*|\.(?!\d)) |
+        (?P<name>{_NAME}|\.(?!\d)) |
         `(?P<quoted>[^`]+)` |
         (?P<text>"[^"]*"|'[^']*') |
-        (?P<operator>%in%|[~+\-*/:^(),=])
+        (?P<operator>%in%|[~+\-*/:^(),=\[\]])
     )""",
     re.VERBOSE,
 )
@@ -138,7 +145,7 @@ class _Reader:
     def prefix(self) -> Node:
         token = self.take()
         if token.kind == "number":
-            return Number(float(token.value))
+            return self.number(token)
         if token.kind == "text":
             return Text(token.value[1:-1])
         if token.kind == "quoted":
@@ -153,7 +160,24 @@ class _Reader:
             inner = self.expression(0)
             self.expect(")")
             return inner
+        if token.value == "[":
+            return self.items()
         raise FormulaError(f"formula: {token.value!r} at position {token.at} cannot start a term{_near(self.text, token.at)}.")
+
+    def number(self, token: _Token) -> Number:
+        value = float(token.value)
+        if math.isinf(value):
+            raise FormulaError(f"formula: {token.value[:40]} at position {token.at} is beyond the range of doubles; rescale the column.")
+        return Number(value)
+
+    def items(self) -> List:
+        items: list[Node] = []
+        while not self.at_operator("]"):
+            items.append(self.expression(2))
+            if not self.at_operator("]"):
+                self.expect(",")
+        self.expect("]")
+        return List(tuple(items))
 
     def call(self, name: _Token) -> Call:
         self.expect("(")
@@ -204,24 +228,47 @@ def parse(text: str) -> Node:
     return tree
 
 
+def spine(node: Node, operators: str) -> tuple[Node, list[tuple[str, Node]]]:
+    """``a + b - c`` as a and [(+, b), (-, c)]: the left-leaning chain of these operators, so that long sums need no recursion."""
+    steps: list[tuple[str, Node]] = []
+    while isinstance(node, Binary) and node.operator in operators:
+        steps.append((node.operator, node.right))
+        node = node.left
+    return node, steps[::-1]
+
+
 def write(node: Node) -> str:
-    """The tree as text, in one canonical spelling."""
+    """The tree as text, in one canonical spelling that reads back as the same tree."""
     match node:
         case Name(value):
-            return value if re.fullmatch(r"[^\W\d][\w.]*", value) else f"`{value}`"
+            return value if value == "." or re.fullmatch(_NAME, value) else f"`{value}`"
         case Number(value):
             return f"{value:g}" if float(f"{value:g}") == value else repr(value)
         case Text(value):
-            return f'"{value}"'
+            return f"'{value}'" if '"' in value else f'"{value}"'
         case Unary(operator, operand):
-            return f"{operator}{_inner(operand)}"
-        case Binary(operator, left, right):
-            space = "" if operator in ":^" else " "
-            return f"{_inner(left)}{space}{operator}{space}{_inner(right)}"
+            return f"{operator}{_within(operand, _PREFIX)}"
+        case Binary():
+            return _write_chain(node)
+        case List(items):
+            return f"[{', '.join(map(write, items))}]"
         case Call(function, arguments, keywords):
             parts = [write(a) for a in arguments] + [f"{k}={write(v)}" for k, v in keywords]
             return f"{function}({', '.join(parts)})"
 
 
-def _inner(node: Node) -> str:
-    return f"({write(node)})" if isinstance(node, Binary) else write(node)
+def _write_chain(node: Binary) -> str:
+    power = _POWER[node.operator]
+    alike = "".join(o for o, p in _POWER.items() if p == power and o not in ("^", "%in%"))
+    first, steps = spine(node, alike) if alike else (node.left, [(node.operator, node.right)])
+    text = _within(first, power + (node.operator == "^"))
+    for operator, right in steps:
+        space = "" if operator in ":^" else " "
+        text += f"{space}{operator}{space}{_within(right, power + (operator != '^'))}"
+    return text
+
+
+def _within(node: Node, floor: int) -> str:
+    """In parentheses where the operator around it binds more tightly than the node's own."""
+    power = _POWER[node.operator] if isinstance(node, Binary) else _PREFIX if isinstance(node, Unary) else 99
+    return f"({write(node)})" if power < floor else write(node)

@@ -1,197 +1,153 @@
-"""What a formula means: its response, its terms and its offsets, as frozen data.
+"""What a formula means: its response, its terms, its offsets and weights, as frozen data.
 
-Supported here: numeric columns and arithmetic of them inside ``log``, ``log1p``, ``exp``, ``sqrt``, ``abs`` and ``I``;
-text columns and ``C(x)`` as factors; ``offset(...)``; ``1``, ``0`` and ``-1``; ``cbind(successes, failures)``.
+A term is a product of variables; a variable is a column, an arithmetic expression, a basis such as ``bs(x, df=5)`` or a
+factor such as ``C(g)``.  ``algebra.py`` multiplies terms out, ``declare.py`` reads what a variable is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
+from etamu.design.algebra import Algebra, Term
+from etamu.design.arithmetic import evaluate, from_table, variables
+from etamu.design.declare import columns_of, declare
+from etamu.design.functions import FUNCTIONS
+from etamu.design.parser import Binary, Call, List, Name, Node, Unary, parse, spine, write
+from etamu.errors import FormulaError
 
-from etamu.design.frames import Array, Table
-from etamu.design.parser import Binary, Call, Name, Node, Number, Text, Unary, parse, write
-from etamu.errors import FormulaError, unknown
+__all__ = ["FUNCTIONS", "Formula", "Term", "columns_used", "evaluate", "expand", "from_table", "read_formula", "variables"]
 
-__all__ = ["FUNCTIONS", "Formula", "evaluate", "from_table", "read_formula", "variables"]
-
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "log": np.log,
-    "log1p": np.log1p,
-    "exp": np.exp,
-    "sqrt": np.sqrt,
-    "abs": np.abs,
-    "I": np.asarray,
-}
-_SPECIAL = ("C", "offset", "cbind")
-_OPERATORS: dict[str, Callable[[Array, Array], Array]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "^": np.power,
-}
+_DOT = Name(".")
 
 
 @dataclass(frozen=True)
 class Formula:
-    """``response ~ terms``; ``offsets`` add to eta with coefficient 1."""
+    """``response ~ terms``; ``offsets`` add to eta with coefficient 1, ``weights`` multiply the prior weights."""
 
     text: str
     response: Node | None
-    terms: tuple[Node, ...]
+    terms: tuple[Term, ...]
     offsets: tuple[Node, ...]
     intercept: bool
+    weights: tuple[Node, ...] = ()
+
+    @property
+    def variables(self) -> tuple[Node, ...]:
+        """What the terms are products of, each once."""
+        return tuple(dict.fromkeys(v for term in self.terms for v in term))
 
 
 def read_formula(text: str) -> Formula:
-    """The parts of a formula, terms in the order they are written and each once.
+    """The parts of a formula; terms by degree, then in the order they are written, each once.
 
     >>> from etamu.design.terms import read_formula
-    >>> f = read_formula("y ~ x + C(g) + offset(log(n)) - 1")
+    >>> f = read_formula("y ~ x * C(g) + offset(log(n)) - 1")
     >>> f.intercept, len(f.terms), len(f.offsets)
-    (False, 2, 1)
+    (False, 3, 1)
     """
     try:
-        return _read(text)
+        response, tree = _sides(text)
+        return _read(text, response, tree)
     except RecursionError:
         raise FormulaError("formula: an expression nests too deeply; split it into columns computed beforehand.") from None
 
 
-def _read(text: str) -> Formula:
+def _sides(text: str) -> tuple[Node | None, Node]:
     tree = parse(text)
-    response: Node | None = None
-    if isinstance(tree, Binary) and tree.operator == "~":
-        response, tree = tree.left, tree.right
-    elif isinstance(tree, Unary) and tree.operator == "~":
-        tree = tree.operand
-    else:
-        raise FormulaError(f"formula {text!r} has no '~'; write 'response ~ terms'.")
-    terms: dict[Node, None] = {}  # ordered, each once
-    offsets: list[Node] = []
-    intercept = True
-    for sign, node in _summands(tree, 1):
-        if isinstance(node, Number) and node.value in (0, 1):
-            intercept = (sign > 0) == (node.value == 1)
-        elif isinstance(node, Call) and node.function == "offset":
-            _require_arguments(node, 1)
-            if sign < 0:
-                raise FormulaError("formula: an offset cannot be subtracted; write offset(-log(x)) to change its sign.")
-            offsets.append(node.arguments[0])
-        elif sign < 0:
-            terms.pop(node, None)
-        else:
-            terms[_checked_term(node)] = None
-    if response is not None and not isinstance(response, Call):
-        variables(response)
-    for node in offsets:
+    match tree:
+        case Binary("~", left, right):
+            return left, right
+        case Unary("~", operand):
+            return None, operand
+    raise FormulaError(f"formula {text[:80]!r} has no '~'; write 'response ~ terms'.")
+
+
+def _read(text: str, response: Node | None, tree: Node) -> Formula:
+    algebra = Algebra(tree, _variable)
+    formula = Formula(text, response, algebra.terms, tuple(algebra.aside["offset"]), algebra.intercept, tuple(algebra.aside["weights"]))
+    for node in (*formula.offsets, *formula.weights, *(() if response is None else _parts(response))):
         variables(node)
-    return Formula(text, response, tuple(terms), tuple(offsets), intercept)
+    return formula
 
 
-def _summands(node: Node, sign: int) -> list[tuple[int, Node]]:
-    """The signed terms of a sum, left to right; iterative, so a long formula is no deep recursion."""
-    out: list[tuple[int, Node]] = []
-    stack = [(sign, node)]
+def _variable(node: Node) -> Node:
+    """A variable in its one spelling, checked; '.' waits for the table."""
+    if isinstance(node, Call) and node.function == "factor":
+        node = Call("C", node.arguments, node.keywords)
+    if node != _DOT:
+        declare(node)
+    return node
+
+
+def _parts(response: Node) -> tuple[Node, ...]:
+    return response.arguments if isinstance(response, Call) and response.function == "cbind" else (response,)
+
+
+def columns_used(formula: Formula) -> list[str]:
+    """Every column the formula reads, each once."""
+    response = () if formula.response is None else _parts(formula.response)
+    plain = [name for node in (*response, *formula.offsets, *formula.weights) for name in variables(node)]
+    return list(dict.fromkeys([*plain, *(name for v in formula.variables if v != _DOT for name in columns_of(v))]))
+
+
+def expand(formula: Formula, columns: Iterable[str]) -> Formula:
+    """The formula with '.' written out: every column but those of the response, the offset, the weights and those inside a function.
+
+    A bare name beside '.' changes nothing, so ``y ~ . + a:b`` keeps the main effects and ``y ~ . - x`` leaves out x, as in R.
+
+    >>> from etamu.design.terms import expand, read_formula
+    >>> expand(read_formula("y ~ . + log(n)"), ["y", "n", "x", "z"]).text
+    'y ~ x + z + log(n)'
+    """
+    if "." not in formula.text:
+        return formula
+    response, tree = _sides(formula.text)
+    if not _has_dot(tree):
+        return formula
+    functions = [v for v in formula.variables if not isinstance(v, Name)]
+    taken = set(columns_used(Formula("", response, tuple((v,) for v in functions), formula.offsets, True, formula.weights)))
+    others = [name for name in columns if name not in taken]
+    if not others:
+        raise FormulaError("formula: '.' stands for all other columns, but `data` has none; write the terms out.")
+    for name in others:
+        if not name or "`" in name:
+            raise FormulaError(f"formula: '.' includes the column {name!r}, which no formula can name; rename it.")
+    full: Node = Name(others[0])
+    for name in others[1:]:
+        full = Binary("+", full, Name(name))
+    tree = _substitute(tree, full)
+    text = f"{'' if response is None else write(response) + ' '}~ {write(tree)}"
+    return _read(text, response, tree)
+
+
+def _has_dot(node: Node) -> bool:
+    stack = [node]
     while stack:
-        s, n = stack.pop()
-        if isinstance(n, Binary) and n.operator in "+-":
-            stack.append((s if n.operator == "+" else -s, n.right))
-            stack.append((s, n.left))
-        elif isinstance(n, Unary) and n.operator in "+-":
-            stack.append((s if n.operator == "+" else -s, n.operand))
-        else:
-            out.append((s, n))
-    return out
+        here = stack.pop()
+        match here:
+            case Unary(_, operand):
+                stack.append(operand)
+            case Binary(_, left, right):
+                stack += [left, right]
+            case _ if here == _DOT:
+                return True
+    return False
 
 
-def _checked_term(node: Node) -> Node:
+def _substitute(node: Node, full: Node) -> Node:
+    """'.' replaced wherever it is a term."""
     match node:
         case Name("."):
-            raise FormulaError("formula: '.' (all other columns) is not supported yet; write the columns out.")
-        case Name():
-            return node
-        case Call("cbind"):
-            raise FormulaError("formula: cbind(...) belongs on the left of '~'.")
-        case Call("C"):
-            _require_arguments(node, 1)
-            if node.keywords:
-                raise FormulaError(f"formula: C() takes no `{node.keywords[0][0]}` yet; order the levels in the data instead.")
-            if not isinstance(node.arguments[0], Name):
-                raise FormulaError(f"formula: C({write(node.arguments[0])}) must name one column.")
-            return node
-        case Call(function) if function not in FUNCTIONS:
-            raise unknown("function", function, [*FUNCTIONS, *_SPECIAL])
-        case Call():
-            variables(node)
-            return node
-        case Binary(operator):
-            raise FormulaError(
-                f"formula: '{write(node)}' uses '{operator}' between terms, which is not supported yet; "
-                "for arithmetic write I(...), for an interaction build the column first."
-            )
-        case Number(value):
-            raise FormulaError(f"formula: {value:g} is not a term; only 0 and 1 may stand alone.")
-        case Text(value):
-            raise FormulaError(f"formula: text {value!r} is not a term; write a column name without quotes, or in backquotes.")
-        case _:
-            raise FormulaError(f"formula: {write(node)} is not a term.")
-
-
-def _require_arguments(node: Call, count: int) -> None:
-    if len(node.arguments) != count:
-        raise FormulaError(f"formula: {node.function}() takes {count} argument{'s' * (count > 1)}, not {len(node.arguments)}.")
-
-
-def variables(node: Node) -> list[str]:
-    """Names of the columns an expression reads; refuses what is not arithmetic."""
-    match node:
-        case Name(value):
-            return [value]
-        case Number():
-            return []
-        case Unary(_, operand):
-            return variables(operand)
-        case Binary(operator, left, right) if operator in _OPERATORS:
-            return [*variables(left), *variables(right)]
-        case Call(function, (argument,), ()) if function in FUNCTIONS:
-            return variables(argument)
-        case Call(function) if function not in FUNCTIONS:
-            raise unknown("function", function, FUNCTIONS)
-    raise FormulaError(f"formula: '{write(node)}' is not an arithmetic expression of columns.")
-
-
-@np.errstate(all="ignore")
-def evaluate(node: Node, table: Table) -> Array:
-    """The values of an arithmetic expression, one per row; a lone column comes back as it is, uncopied."""
-    match node:
-        case Name(value):
-            return table.numbers(value)
-        case Number(value):
-            return np.full(table.rows, value)
-        case Unary("-", operand):
-            return np.asarray(-evaluate(operand, table).astype(float))
-        case Unary(_, operand):
-            return evaluate(operand, table)
-        case Binary(operator, left, right) if operator in _OPERATORS:
-            a = left.value if isinstance(left, Number) else evaluate(left, table).astype(float)
-            b = right.value if isinstance(right, Number) else evaluate(right, table).astype(float)
-            return np.broadcast_to(np.asarray(_OPERATORS[operator](a, b), dtype=float), (table.rows,))  # type: ignore[arg-type, type-var]
-        case Call(function, (argument,), ()) if function in FUNCTIONS:
-            return np.asarray(FUNCTIONS[function](evaluate(argument, table).astype(float)))
-    variables(node)
-    raise FormulaError(f"formula: '{write(node)}' cannot be evaluated.")
-
-
-def from_table(value: Any, table: Table, name: str) -> Any:
-    """An argument that may be a column name or an expression of columns."""
-    if not isinstance(value, str):
-        return value
-    if value in table.columns:
-        return table.numbers(value)
-    node = parse(value)
-    variables(node)
-    return evaluate(node, table)
+            return full
+        case Unary(operator, operand):
+            return Unary(operator, _substitute(operand, full))
+        case Binary():
+            first, steps = spine(node, "+-*/:^")
+            if not steps:
+                return Binary(node.operator, _substitute(node.left, full), _substitute(node.right, full))
+            out = _substitute(first, full)
+            for operator, right in steps:
+                out = Binary(operator, out, _substitute(right, full))
+            return out
+    return node

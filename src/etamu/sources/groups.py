@@ -14,87 +14,99 @@ import numpy as np
 
 from etamu.design.columns import Design, Levels
 
-__all__ = ["Group", "Member", "group_levels"]
+__all__ = ["Group", "group_levels"]
 
 Array = np.ndarray[Any, Any]
-_CELLS = 128
-
-
-@dataclass(frozen=True)
-class Member:
-    """A part of the design in a group: where its columns stand, and to which of them each cell belongs (-1: to none)."""
-
-    start: int
-    width: int
-    slot: Array
-
-    @property
-    def columns(self) -> slice:
-        return slice(self.start, self.start + self.width)
-
-    def collapse(self, table: Array) -> Array:
-        """Sums over the cells (first axis) as sums over the member's columns."""
-        used = np.flatnonzero(self.slot >= 0)
-        out = np.zeros((self.width, *table.shape[1:]))
-        if len(used) == self.width:  # one cell a column
-            out[self.slot[used]] = table[used]
-        else:
-            np.add.at(out, self.slot[used], table[used])
-        return out
-
-    def spread(self, beta: Array) -> Array:
-        """A value per column as a value per cell."""
-        return np.where(self.slot >= 0, beta[self.slot], 0.0)
+_CELLS = 96
 
 
 @dataclass(frozen=True)
 class Group:
-    """Codes below ``cells``, what they are multiplied by, and the parts they tell of."""
+    """Codes below ``cells``, and what they are multiplied by.
+
+    ``columns`` are the design's columns that the cells tell of.  A product of factors has ``stack`` (columns, cells), which is
+    1 where a cell belongs to a column; a single factor has ``slot``, the column of each cell (-1: none), as a place in ``columns``.
+    """
 
     codes: Array
     cells: int
-    members: tuple[Member, ...]
+    columns: Array
+    stack: Array | None = None
+    slot: Array | None = None
     times: Array | None = None
+
+    def collapse(self, table: Array) -> Array:
+        """Sums over the cells (first axis) as sums over the columns."""
+        if self.stack is not None:
+            return np.asarray(self.stack @ table)
+        assert self.slot is not None
+        used = self.slot >= 0
+        out = np.empty((len(self.columns), *table.shape[1:]))
+        out[self.slot[used]] = table[used]
+        return out
+
+    def square(self, weight: Array) -> Array | None:
+        """The columns' block of the information, from the weights of the cells; None where it is their diagonal."""
+        return None if self.stack is None else np.asarray((self.stack * weight) @ self.stack.T)
 
     def spread(self, beta: Array) -> Array:
         """What the group adds to eta in each cell."""
-        return np.sum([m.spread(beta[m.columns]) for m in self.members], axis=0)
+        own = beta[self.columns]
+        if self.stack is not None:
+            return np.asarray(own @ self.stack)
+        assert self.slot is not None
+        return np.append(own, 0.0)[self.slot]
 
 
 def group_levels(design: Design) -> list[Group]:
     """The groups of a design's factors, those with the most cells first."""
-    groups: list[Group] = []
-    open_group: list[tuple[int, Levels]] = []
-    size = 1
-    plain = [(at, part) for at, part in design.placed() if isinstance(part, Levels) and part.times is None]
-    for at, part in sorted(plain, key=lambda x: len(x[1].slots)):
-        if open_group and size * len(part.slots) > _CELLS:
-            groups.append(_product(open_group))
-            open_group, size = [], 1
-        open_group.append((at, part))
-        size *= max(1, len(part.slots))
-    if open_group:
-        groups.append(_product(open_group))
-    for at, part in design.placed():
-        if isinstance(part, Levels) and part.times is not None:
-            groups.append(Group(_compact(part.codes, len(part.slots)), len(part.slots), (_member(at, part, np.arange(len(part.slots))),), part.times))
+    groups = [_product(parts) for parts in _shared_out([(at, p) for at, p in design.placed() if isinstance(p, Levels) and p.times is None])]
+    groups += [_product([(at, part)]) for at, part in design.placed() if isinstance(part, Levels) and part.times is not None]
     return sorted(groups, key=lambda g: -g.cells)
 
 
-def _member(at: int, part: Levels, code: Array) -> Member:
-    return Member(at, len(part.names), np.asarray(part.slots[code], dtype=np.int64))
+def _shared_out(parts: list[tuple[int, Levels]]) -> list[list[tuple[int, Levels]]]:
+    """Factors put together, the largest first, each where it leaves the least room."""
+    bins: list[list[tuple[int, Levels]]] = []
+    sizes: list[int] = []
+    for at, part in sorted(parts, key=lambda x: -len(x[1].slots)):
+        own = max(1, len(part.slots))
+        fitting = [k for k, size in enumerate(sizes) if size * own <= _CELLS]
+        if fitting:
+            k = max(fitting, key=sizes.__getitem__)
+            bins[k].append((at, part))
+            sizes[k] *= own
+        else:
+            bins.append([(at, part)])
+            sizes.append(own)
+    return bins
 
 
 def _product(parts: list[tuple[int, Levels]]) -> Group:
     """One group of several factors; the codes of a single factor are used where they lie."""
     sizes = [len(part.slots) for _, part in parts]
     cells = int(np.prod(sizes))
-    index = np.unravel_index(np.arange(cells), sizes)
-    members = tuple(_member(at, part, index[k]) for k, (at, part) in enumerate(parts))
+    columns = np.concatenate([np.arange(at, at + len(part.names)) for at, part in parts])
     codes = _compact(parts[0][1].codes, cells)
+    first = parts[0][1]
+    if len(parts) == 1 and _one_to_one(first):
+        return Group(codes, cells, columns, None, np.asarray(first.slots, dtype=np.int64), first.times)
+    stack = np.zeros((len(columns), cells))
+    at = 0
+    for (_, part), code in zip(parts, np.unravel_index(np.arange(cells), sizes), strict=True):
+        slot = part.slots[code]
+        used = np.flatnonzero(slot >= 0)
+        stack[at + slot[used], used] = 1.0
+        at += len(part.names)
     for (_, part), size in zip(parts[1:], sizes[1:], strict=True):
         codes = codes * codes.dtype.type(size) + part.codes.astype(codes.dtype)
-    return Group(codes, cells, members)
+    return Group(codes, cells, columns, stack, None, first.times)
+
+
+def _one_to_one(part: Levels) -> bool:
+    """Whether each column has one code of its own."""
+    used = part.slots[part.slots >= 0]
+    return len(used) == len(part.names) == len(np.unique(used))
 
 
 def _compact(codes: Array, cells: int) -> Array:

@@ -48,7 +48,7 @@ class Layout:
     def tables(self) -> tuple[int, list[int], list[int], list[list[int]], int]:
         """(row length, starts of cross, of self, of pair, total length) of the flat array of tables."""
         sizes = [g.cells for g in self.groups] + ([] if self.sparse is None else [len(self.sparse.names)])
-        n, ld, at = len(sizes), 1 + -(-max(self.stored, 1) // 8) * 8, 0
+        n, ld, at = len(sizes), -(-(1 + self.stored) // 8) * 8 if self.stored > 3 else 4, 0
         cross, own, pair = [0] * n, [-1] * n, [[-1] * n for _ in range(n)]
         for i, size in enumerate(sizes):
             cross[i], at = at, at + size * ld
@@ -80,8 +80,7 @@ class Layout:
         out[self.columns] = flat[: self.stored]
         at = self.stored
         for g in self.groups:
-            for m in g.members:
-                out[m.columns] = m.collapse(flat[at : at + g.cells])
+            out[g.columns] = g.collapse(flat[at : at + g.cells])
             at += g.cells
         if self.sparse is not None:
             out[self.sparse_at : self.sparse_at + len(self.sparse.names)] = flat[at:]
@@ -91,31 +90,27 @@ class Layout:
         """The information of every column, as a full matrix or with a large factor's diagonal kept apart."""
         if self.plain:
             return stored
-        large = self._large()
-        out = _Blocks(self.width, large)
-        out.put(self.columns, self.columns, stored)
         ld, cross, own, pair, _ = self.tables
+        out = _Blocks(self.width, self._large())
+        out.put(self.columns, self.columns, stored)
         for i, g in enumerate(self.groups):
             table = tables[cross[i] : cross[i] + g.cells * ld].reshape(g.cells, ld)
-            for m in g.members:
-                self._cross(out, m.columns, m.collapse(table))
+            self._cross(out, g.columns, g.collapse(table))
             weight = table[:, 0] if own[i] < 0 else tables[own[i] : own[i] + g.cells]
-            for k, m in enumerate(g.members):
-                out.diagonal(m.columns, m.collapse(weight))
-                for other in g.members[k + 1 :]:
-                    out.put(m.columns, other.columns, _joint(m.slot, m.width, other.slot, other.width, weight))
+            square = g.square(weight)
+            if square is None:
+                out.diagonal(g.columns, g.collapse(weight))
+            else:
+                out.put(g.columns, g.columns, square)
             for j in range(i + 1, len(self.groups)):
                 h = self.groups[j]
                 table = tables[pair[i][j] : pair[i][j] + g.cells * h.cells].reshape(g.cells, h.cells)
-                for m in g.members:
-                    rows = m.collapse(table)
-                    for other in h.members:
-                        out.put(m.columns, other.columns, other.collapse(rows.T).T)
+                out.put(g.columns, h.columns, h.collapse(g.collapse(table).T).T)
         if self.sparse is not None:
             self._sparse(out, tables)
         return out.whole()
 
-    def _cross(self, out: _Blocks, rows: slice, table: Array) -> None:
+    def _cross(self, out: _Blocks, rows: Array, table: Array) -> None:
         """Against the stored columns; the constant's sums come first in a table's row."""
         out.put(rows, self.columns, table[:, 1 - self.constant : 1 - self.constant + self.stored])
 
@@ -123,66 +118,57 @@ class Layout:
         assert self.sparse is not None
         ld, cross, own, pair, _ = self.tables
         size, i = len(self.sparse.names), len(self.groups)
-        where = slice(self.sparse_at, self.sparse_at + size)
+        where = np.arange(self.sparse_at, self.sparse_at + size)
         self._cross(out, where, tables[cross[i] : cross[i] + size * ld].reshape(size, ld))
         out.put(where, where, tables[own[i] : own[i] + size * size].reshape(size, size))
         for k, g in enumerate(self.groups):
             table = tables[pair[k][i] : pair[k][i] + g.cells * size].reshape(g.cells, size)
-            for m in g.members:
-                out.put(m.columns, where, m.collapse(table))
+            out.put(g.columns, where, g.collapse(table))
 
-    def _large(self) -> slice | None:
+    def _large(self) -> Array | None:
         """The columns of the largest factor, when there are enough of them to keep its diagonal a diagonal."""
-        members = [m for g in self.groups for m in g.members]
-        widest = max(members, key=lambda m: m.width, default=None)
-        return widest.columns if widest is not None and widest.width >= _ARROW else None
+        widest = max((g for g in self.groups if g.stack is None), key=lambda g: len(g.columns), default=None)
+        return widest.columns if widest is not None and len(widest.columns) >= _ARROW else None
 
 
 _NONE = np.empty(0)
 
 
 class _Blocks:
-    """A symmetric matrix put together block by block; ``large`` columns have a diagonal block of their own."""
+    """A symmetric matrix put together block by block; the ``large`` columns have a diagonal block of their own."""
 
-    def __init__(self, width: int, large: slice | None) -> None:
+    def __init__(self, width: int, large: Array | None) -> None:
         self.large = large
-        self.rest = np.ones(width, dtype=bool)
+        rest = np.ones(width, dtype=bool)
         if large is not None:
-            self.rest[large] = False
-        count = int(self.rest.sum())
-        self.place = np.cumsum(self.rest) - 1
+            rest[large] = False
+        count = int(rest.sum())
+        self.place = np.cumsum(rest) - 1
         self.core = np.zeros((count, count))
         self.border = np.zeros((width - count, count))
         self.head = np.zeros(width - count)
 
-    def _index(self, columns: slice | Array) -> Array:
-        return np.arange(columns.start, columns.stop) if isinstance(columns, slice) else columns
+    def _is_large(self, columns: Array) -> bool:
+        return self.large is not None and len(columns) > 0 and columns[0] == self.large[0]
 
-    def put(self, rows: slice | Array, columns: slice | Array, block: Array) -> None:
-        if self.large is not None and rows == self.large if isinstance(rows, slice) else False:
-            self.border[:, self.place[self._index(columns)]] = block
-        elif self.large is not None and isinstance(columns, slice) and columns == self.large:
-            self.border[:, self.place[self._index(rows)]] = block.T
+    def put(self, rows: Array, columns: Array, block: Array) -> None:
+        if self._is_large(rows):
+            self.border[:, self.place[columns]] = block
+        elif self._is_large(columns):
+            self.border[:, self.place[rows]] = block.T
         else:
-            i, j = self.place[self._index(rows)], self.place[self._index(columns)]
-            self.core[np.ix_(i, j)] = block
-            self.core[np.ix_(j, i)] = block.T
+            i, j = self.place[rows], self.place[columns]
+            self.core[i[:, None], j] = block
+            self.core[j[:, None], i] = block.T
 
-    def diagonal(self, columns: slice, values: Array) -> None:
-        if columns == self.large:
+    def diagonal(self, columns: Array, values: Array) -> None:
+        if self._is_large(columns):
             self.head[:] = values
         else:
-            i = self.place[self._index(columns)]
-            self.core[i, i] = values
+            self.core[self.place[columns], self.place[columns]] = values
 
     def whole(self) -> Array | Arrow:
-        return self.core if self.large is None else Arrow(self.head, self.border, self.core, self.large.start)
-
-
-def _joint(a: Array, width_a: int, b: Array, width_b: int, weight: Array) -> Array:
-    """The cross-tabulation of two members of one group, from the weights of its cells."""
-    used = (a >= 0) & (b >= 0)
-    return np.bincount(a[used] * width_b + b[used], weights=weight[used], minlength=width_a * width_b).reshape(width_a, width_b)
+        return self.core if self.large is None else Arrow(self.head, self.border, self.core, int(self.large[0]))
 
 
 def stored_design(design: Design) -> Design:

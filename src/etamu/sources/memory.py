@@ -6,6 +6,7 @@ Two verbs, no statistics: :meth:`Memory.sum` adds the row terms, :meth:`Memory.m
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import threading
 from collections.abc import Callable
@@ -44,8 +45,8 @@ os.register_at_fork(after_in_child=_pool.cache_clear) if hasattr(os, "register_a
 class _Ordered:
     """Adds chunk results in the order of the chunks, whichever thread brings them first."""
 
-    def __init__(self) -> None:
-        self.lock, self.next = threading.Lock(), 0
+    def __init__(self, add: Callable[[Sums, Sums], Sums]) -> None:
+        self.add, self.lock, self.next = add, threading.Lock(), 0
         self.waiting: dict[int, Sums] = {}
         self.total: Sums | None = None
 
@@ -54,13 +55,13 @@ class _Ordered:
             self.waiting[k] = sums
             while self.next in self.waiting:
                 part = self.waiting.pop(self.next)
-                self.total = part if self.total is None else self.total + part
+                self.total = part if self.total is None else self.add(self.total, part)
                 self.next += 1
 
 
-def _in_order(work: Callable[[int], Sums], count: int, threads: int) -> Sums:
+def _in_order(work: Callable[[int], Sums], count: int, threads: int, add: Callable[[Sums, Sums], Sums] = operator.add) -> Sums:
     """work(0) + work(1) + ... from ``threads`` threads, this one among them."""
-    ordered, tickets = _Ordered(), itertools.count()
+    ordered, tickets = _Ordered(add), itertools.count()
 
     def run() -> None:
         while (k := next(tickets)) < count:
@@ -84,7 +85,12 @@ class Memory:
         self.problem = problem
         self.threads = threads or cores()
         self.plan = native.plan(problem) if use_native else None
-        self.edges = chunk_edges(problem.rows, problem.design.width, problem.equations or 1)
+        self.edges = chunk_edges(problem.rows, problem.design.width, problem.equations or 1, self.numbers)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the cross-tabulations of a chunk hold."""
+        return 0 if self.plan is None else self.plan.layout.tables[-1]
 
     def sum(self, request: Request) -> Sums:
         """The sums of all rows at ``request.beta``."""
@@ -93,13 +99,13 @@ class Memory:
         if self.plan is None:
             return self._over_chunks(lambda a, b: plain.add_rows(self.problem, slice(a, b), request))
         plan = self.plan
-        return plan.complete(self._over_chunks(lambda a, b: plan.add_rows(a, b, request)))
+        return plan.complete(self._over_chunks(lambda a, b: plan.add_rows(a, b, request), plan.add))
 
-    def _over_chunks(self, work: Callable[[int, int], Sums]) -> Sums:
+    def _over_chunks(self, work: Callable[[int, int], Sums], add: Callable[[Sums, Sums], Sums] = operator.add) -> Sums:
         edges, count = self.edges, len(self.edges) - 1
         if count < _MINIMUM_PARALLEL:
             return work(0, self.problem.rows)
-        return _in_order(lambda k: work(edges[k], edges[k + 1]), count, min(self.threads, count))
+        return _in_order(lambda k: work(edges[k], edges[k + 1]), count, min(self.threads, count), add)
 
     def start(self) -> Sums:
         """Score and information of the least-squares step from beta = 0 towards g(starting mean)."""
@@ -134,7 +140,7 @@ class Sample:
         self.block = 64 if whole.problem.design.width <= 64 else 256
         runs = max(1, rows // self.block)
         self.step = max(self.block, total // runs)
-        edges = chunk_edges(rows, whole.problem.design.width, whole.problem.equations or 1)
+        edges = chunk_edges(rows, whole.problem.design.width, whole.problem.equations or 1, whole.numbers)
         per = -(-runs // (len(edges) - 1))
         self.edges = [*range(0, total, per * self.step), total]
 
@@ -146,6 +152,7 @@ class Sample:
                 lambda k: plan.add_rows(self.edges[k], self.edges[k + 1], request, self.block, self.step),
                 len(self.edges) - 1,
                 min(self.whole.threads, len(self.edges) - 1),
+                plan.add,
             )
             return plan.complete(parts)
         problem = self.whole.problem

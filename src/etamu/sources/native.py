@@ -78,6 +78,7 @@ class Plan:
         self.problem, self.block = problem, block_rows(problem.design.width)
         self.fused = family is not None
         self.layout = Layout(problem.design)
+        self._spare: list[Array] = []
         reference = -1 if problem.reference is None else problem.reference
         parameter = float(problem.family.parameter)
         groups = [(_pointer(g.codes), _TYPES[g.codes.dtype.str[1:]], g.cells, _times(g.times)) for g in self.layout.groups]
@@ -96,9 +97,27 @@ class Plan:
         p, q = self.layout.stored, self.problem.equations or 1
         shape = (p, core.width(p)) if self.problem.equations is None else (p * (p + 1) // 2, core.pairs(q))
         size, scalars = shape[0] * shape[1], np.zeros(4)
+        start = -(-size // 8) * 8  # tables begin on a cache line
         score = np.zeros(q * p + self.layout.cells) if order > 0 else _EMPTY
-        information = np.zeros(size + self.layout.tables[-1]) if order > 1 else _EMPTY
-        return scalars, score, information, (scalars, score[: q * p], score[q * p :], information[size:], information[:size])
+        information = self._cleared(start + self.layout.tables[-1]) if order > 1 else _EMPTY
+        return scalars, score, information, (scalars, score[: q * p], score[q * p :], information[start:], information[:size])
+
+    def _cleared(self, size: int) -> Array:
+        """Zeros, in memory that an earlier chunk has left: fresh memory costs more than the additions."""
+        out = self._spare.pop() if self._spare else _aligned(size)
+        out.fill(0.0)
+        return out
+
+    def add(self, total: Sums, part: Sums) -> Sums:
+        """total + part, in the memory of the one; the other's is kept for the next chunk."""
+        if part.information is None:
+            return total + part
+        np.add(total.information, part.information, out=total.information)
+        self._spare.append(part.information)
+        assert total.score is not None
+        assert part.score is not None
+        scalars = (total.n + part.n, total.sum_weight + part.sum_weight, total.deviance + part.deviance, total.pearson + part.pearson)
+        return Sums(*scalars, total.score + part.score, total.information)
 
     def complete(self, sums: Sums) -> Sums:
         """Turn the core's sums over stored columns and cells into sums over the design's columns."""
@@ -107,10 +126,12 @@ class Plan:
         p, q = self.layout.stored, self.problem.equations or 1
         if self.problem.equations is not None:
             score = sums.score.reshape(q, p).T
-            full = None if sums.information is None else _from_pairs(sums.information.reshape(-1, core.pairs(q)), p, q)
+            full = None if sums.information is None else _from_pairs(sums.information[: p * (p + 1) // 2 * core.pairs(q)].reshape(-1, core.pairs(q)), p, q)
         else:
             score = self.layout.score(sums.score)
             full = None if sums.information is None else self._information(sums.information)
+        if sums.information is not None:
+            self._spare.append(sums.information)
         return Sums(sums.n, sums.sum_weight, sums.deviance, sums.pearson, score, full)
 
     def _information(self, flat: Array) -> Any:
@@ -118,7 +139,7 @@ class Plan:
         size = p * core.width(p)
         stored = np.empty((p, p))
         core.symmetric(flat[:size].reshape(p, -1), stored)
-        return self.layout.information(stored, flat[size:])
+        return self.layout.information(stored, flat[-(-size // 8) * 8 :])
 
     def add_rows(self, start: int, stop: int, request: Request, block: int | None = None, step: int | None = None) -> Sums:
         """The sums of rows [start, stop), or of the first ``block`` rows of every ``step`` of them."""
@@ -152,6 +173,13 @@ class Plan:
         eta = np.empty(stop - start if q is None else (stop - start, q))
         self.core.predictor(start, stop, self.block, *self.layout.split(beta), eta)
         return eta
+
+
+def _aligned(size: int) -> Array:
+    """Room for that many numbers, beginning on a cache line."""
+    raw = np.empty(size + 8)
+    skip = (-raw.__array_interface__["data"][0] // 8) % 8
+    return raw[skip : skip + size]
 
 
 def _pointer(values: Array) -> int:

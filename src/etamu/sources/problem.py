@@ -55,15 +55,18 @@ def block_rows(width: int) -> int:
     return 64 if width <= 64 else 128 if width <= 2048 else 64
 
 
-def chunk_edges(rows: int, width: int, equations: int = 1) -> list[int]:
+def chunk_edges(rows: int, width: int, equations: int = 1, numbers: int = 0) -> list[int]:
     """Where the row ranges begin that are summed on their own and then added in order.
 
     The edges depend on the shape of the data alone, so the result is the same for any number of threads.  A chunk is
-    large enough to hide the cost of handing it out and at most a 32nd of the data when those are large.
+    large enough to hide the cost of handing it out and at most a 32nd of the data when those are large; where the sums
+    themselves hold many ``numbers``, it has more rows than those.
     """
     block = block_rows(width)
     work = rows * (width + 4) * equations
     most = 32 if width <= 128 else 16  # a wide chunk's own information matrix costs memory and time to add
+    if numbers:
+        most = max(2, min(most, rows // (2 * numbers)))
     chunks = int(min(most, max(1, work // 400_000)))
     size = -(-rows // chunks)
     size = -(-size // block) * block

@@ -20,12 +20,12 @@ vec <- function(x) paste0("[", paste(num(unname(x)), collapse = ", "), "]")
 text <- function(s) ifelse(is.na(s), "null", paste0("\"", gsub("\"", "\\\"", s, fixed = TRUE), "\""))
 texts <- function(s) paste0("[", paste(text(s), collapse = ", "), "]")
 
-settle <- function(formula, family, data, weights = NULL) {
+settle <- function(formula, family, data, weights, epsilon) {
   environment(formula) <- environment()
   start <- NULL
   for (k in 1:30) {
     fit <- suppressWarnings(glm(formula, family = family, data = data, weights = weights, start = start,
-      control = glm.control(epsilon = 1e-14, maxit = 100)))
+      control = glm.control(epsilon = epsilon, maxit = 100)))
     known <- !is.na(coef(fit))
     if (!is.null(start)) {
       change <- max(abs(coef(fit) - start)[known] / abs(coef(fit))[known])
@@ -40,9 +40,9 @@ settle <- function(formula, family, data, weights = NULL) {
 }
 
 entries <- character()
-record <- function(name, formula, family, data, rows, weights = NULL, extra = "") {
+record <- function(name, formula, family, data, rows, weights = NULL, epsilon = 1e-14, extra = "") {
   began <- proc.time()[["elapsed"]]
-  fit <- settle(formula, family, data, if (is.null(weights)) NULL else data[[weights]])
+  fit <- settle(formula, family, data, if (is.null(weights)) NULL else data[[weights]], epsilon)
   message(sprintf("%s: %d restarts, last change %.1e, %.1f s, %d null", name, fit$restarts, fit$last_change,
     proc.time()[["elapsed"]] - began, sum(is.na(coef(fit)))))
   s <- summary(fit)
@@ -61,7 +61,16 @@ record <- function(name, formula, family, data, rows, weights = NULL, extra = ""
 
 all_rows <- "all"
 record("frequency1", nclaims ~ coverage + ageph + bm + power + agec + fuel + use + fleet + sex + offset(log(expo)), poisson(), d, all_rows)
-record("frequency2", nclaims ~ coverage + bs(ageph, df = 5) + ns(bm, df = 4) + fuel * power + use + offset(log(expo)), poisson(), d, all_rows)
+# More than a quarter of the policies have bm 0, so ns(bm, df = 4) puts its first interior knot (the lower quartile) on the
+# boundary knot 0; its four columns and the intercept then have rank four.  frequency2 asks for the other two knots by name:
+# the same column space, at full rank.  frequency2_df is the formula with df = 4, which leaves one column out (null); glm's
+# tolerance for the rank is epsilon / 1000, and only the default epsilon sees the dependence.  Newer versions of R move such
+# a knot inside by an eighth of the way to the next, here to 0.125, which is another model: frequency2_inside.
+record("frequency2", nclaims ~ coverage + bs(ageph, df = 5) + ns(bm, knots = c(1, 6)) + fuel * power + use + offset(log(expo)), poisson(), d, all_rows)
+record("frequency2_df", nclaims ~ coverage + bs(ageph, df = 5) + ns(bm, df = 4) + fuel * power + use + offset(log(expo)), poisson(), d, all_rows,
+  epsilon = 1e-8)
+record("frequency2_inside", nclaims ~ coverage + bs(ageph, df = 5) + ns(bm, knots = c(0.125, 1, 6)) + fuel * power + use + offset(log(expo)), poisson(), d,
+  all_rows)
 
 # average is amount / nclaims (to rounding) and missing exactly where there is no claim
 claims <- d[d$nclaims > 0 & d$amount > 0 & !is.na(d$average), ]
