@@ -50,8 +50,8 @@ def _constant(problem: Problem) -> float:
         _, w, offset = problem.vectors(slice(None, None, max(1, problem.rows // 65536)))
         if problem.link.name == "log":  # the mean of exp(offset), weighted, in logarithms
             top = float(offset[w > 0].max())
-            return eta - top - float(np.log(w @ np.exp(offset - top) / w.sum()))
-        return eta - float(w @ offset / w.sum())
+            return eta - top - float(np.log(np.add.reduce(w * np.exp(offset - top)) / w.sum()))
+        return eta - float(np.add.reduce(w * offset) / w.sum())
 
 
 def _always_valid(problem: Problem) -> bool:

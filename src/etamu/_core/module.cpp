@@ -12,6 +12,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 using namespace etamu;
 using Array = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
+using Integers = nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using ColumnTuple = std::tuple<uintptr_t, int64_t, int, uintptr_t, double, double>;  // address, stride, type, table, center, scale
 using GroupTuple = std::tuple<uintptr_t, int, int64_t, ColumnTuple>;  // address, type, cells, multiplier
 using SparseTuple = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t>;  // row starts, column indices, values, columns
@@ -153,6 +154,29 @@ NB_MODULE(_native, m) {
         double* o = out.data();
         for (size_t i = 0; i < p; ++i)
             for (size_t j = i; j < p; ++j) o[i * p + j] = o[j * p + i] = in[i * ld + j];
+    });
+    m.def("collapse", [](Array table, Integers slots, Array out) {  // out[slots[f, c]] += table[c]
+        size_t cells = table.shape(0), width = table.shape(1), columns = out.shape(0);
+        if (slots.shape(1) != cells || out.shape(1) != width) throw std::invalid_argument("collapse: sizes differ");
+        const double* in = table.data();
+        double* o = out.data();
+        for (size_t f = 0; f < slots.shape(0); ++f)
+            for (size_t c = 0; c < cells; ++c) {
+                int64_t slot = slots.data()[f * cells + c];
+                if (slot < 0 || size_t(slot) >= columns) continue;
+                for (size_t j = 0; j < width; ++j) o[slot * width + j] += in[c * width + j];
+            }
+    });
+    m.def("square", [](Array weight, Integers slots, Array out) {  // out[slots[f, c], slots[g, c]] += weight[c]
+        size_t cells = weight.size(), factors = slots.shape(0), columns = out.shape(0);
+        if (slots.shape(1) != cells || out.shape(1) != columns) throw std::invalid_argument("square: sizes differ");
+        const int64_t* s = slots.data();
+        for (size_t f = 0; f < factors; ++f)
+            for (size_t g = 0; g < factors; ++g)
+                for (size_t c = 0; c < cells; ++c) {
+                    int64_t i = s[f * cells + c], j = s[g * cells + c];
+                    if (i >= 0 && j >= 0 && size_t(i) < columns && size_t(j) < columns) out.data()[i * columns + j] += weight.data()[c];
+                }
     });
     m.def("function", [](int which, Array x, Array out) { active->function(which, x.data(), out.data(), int64_t(x.size())); });
     m.def("peak", [](int arithmetic, int64_t loops) {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import comb
 
-from etamu.design.parser import Binary, Call, Name, Node, Number, Text, Unary, spine, write
+from etamu.design.parser import Binary, Call, Node, Number, Unary, spine, write
 from etamu.errors import FormulaError
 
 __all__ = ["MOST_TERMS", "Algebra"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from etamu.design.frames import Array, Table
 from etamu.design.functions import BASES, BUILT_IN, FACTORS, FUNCTIONS, STANDARD, known
 from etamu.design.parser import Binary, Call, Name, Node, Number, Unary, parse, write
-from etamu.design.frames import Array, Table
 from etamu.errors import DataError, EtamuError, FormulaError, unknown
 
 __all__ = ["State", "evaluate", "from_table", "leaves", "variables"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etamu.design.arithmetic import leaves, variables
-from etamu.design.basis import BSpline, Basis, CubicRegression, NaturalSpline, Poly
+from etamu.design.basis import Basis, BSpline, CubicRegression, NaturalSpline, Poly
 from etamu.design.calls import bind, boolean, listed, literal, numbers, whole
 from etamu.design.contrasts import contrast_name
 from etamu.design.functions import FUNCTIONS, STANDARD, known

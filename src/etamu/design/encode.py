@@ -1,130 +1,228 @@
-"""Learn a formula on a table, then encode any table the same way.
+"""Encode any table as a learnt formula says: numeric columns in place, factors as codes, nothing expanded.
 
-The learnt :class:`DesignSpec` holds the levels of every factor, so prediction can never drift from the fit: a level that
-was not seen is an error that names it.
+The learnt :class:`DesignSpec` holds the levels of every factor and the constants of every function, so prediction can
+never drift from the fit: a level that was not seen is an error that names it, unless ``unseen`` says otherwise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from math import prod
+from typing import Any
 
 import numpy as np
 
-from etamu.design.columns import Column, Design
-from etamu.design.frames import Table, level_name
-from etamu.design.parser import Call, Name, Node, write
-from etamu.design.terms import Formula, evaluate, read_formula
-from etamu.errors import DataError, MissingValueError, NotEnoughDataError, UnseenLevelError
+from etamu.design.algebra import Term
+from etamu.design.arithmetic import evaluate
+from etamu.design.coding import fully_coded
+from etamu.design.columns import Column, Design, Levels, Part
+from etamu.design.declare import Arithmetic, Category, declare
+from etamu.design.declare import Column as Named
+from etamu.design.factors import Factor, codes_of
+from etamu.design.frames import Table
+from etamu.design.learn import Scan, learn
+from etamu.design.parser import Node, write
+from etamu.design.spec import DesignSpec
+from etamu.errors import DataError, FormulaError
 
-__all__ = ["DesignSpec", "Factor", "encode", "learn", "offset_of"]
+__all__ = ["DesignSpec", "Factor", "Scan", "encode", "learn", "offset_of", "weights_of"]
+
+Array = np.ndarray[Any, Any]
+Numeric = tuple[str, Array]  # a column's name and values
+MOST_CELLS = 2**31
+MOST_COLUMNS = 2**24
 
 
-@dataclass(frozen=True)
-class Factor:
-    """A factor term: its column, its levels in order, and how many of the first levels are dropped (0 or 1)."""
+def encode(spec: DesignSpec, table: Table, *, unseen: str = "raise") -> Design:
+    """The design of a table: the constant, then the parts of each term.
 
-    column: str
-    levels: tuple[object, ...]
-    dropped: int
+    ``unseen`` levels: "raise", "base" (the first level stands in), or "missing" (the level for missing values does).
+
+    >>> from etamu.design.encode import encode, learn
+    >>> from etamu.design.frames import as_table
+    >>> from etamu.design.terms import read_formula
+    >>> table = as_table({"x": [1.0, 2, 3], "g": ["u", "v", "v"]})
+    >>> encode(learn(read_formula("~ x:g"), table), table).names
+    ['Intercept', 'x:g[u]', 'x:g[v]']
+    """
+    parts: list[Part] = [Column("Intercept")] if spec.formula.intercept else []
+    encoder = _Encoder(spec, table, unseen)
+    full = fully_coded(spec.formula.terms, spec.factor_of.keys(), spec.formula.intercept)
+    for term, whole in zip(spec.formula.terms, full, strict=True):
+        parts += encoder.term(term, whole)
+    return Design(tuple(_named_apart(parts)), table.rows)
 
 
-@dataclass(frozen=True)
-class DesignSpec:
-    """A formula with everything that was learnt from data; plain values, so it can be written to JSON."""
+class _Encoder:
+    """One table on its way through the terms; a variable is read once, however many terms it is in."""
 
-    formula: Formula
-    factors: tuple[tuple[int, Factor], ...]  # position of the term -> its factor
+    def __init__(self, spec: DesignSpec, table: Table, unseen: str) -> None:
+        self.spec, self.table, self.unseen = spec, table, unseen
+        self._codes: dict[Node, Array] = {}
+        self._numeric: dict[Node, list[Numeric]] = {}
 
-    def to_dict(self) -> dict[str, object]:
-        return {
-            "formula": self.formula.text,
-            "factors": [{"term": k, "column": f.column, "levels": list(f.levels), "dropped": f.dropped} for k, f in self.factors],
-        }
+    def term(self, term: Term, full: frozenset[Node]) -> Iterator[Part]:
+        """The parts of one term: numeric columns on the outside, the cells of its factors within."""
+        factors = [v for v in term if v in self.spec.factor_of]
+        numeric = [v for v in term if v not in self.spec.factor_of]
+        cells = _Cells.of(term, [self.spec.factor_of[v] for v in factors], [v in full for v in factors]) if factors else None
+        codes = None if cells is None else cells.join([self._coded(v) for v in factors])
+        for columns in _first_fastest([self._columns(v) for v in numeric]):
+            names = {v: name for v, (name, _) in zip(numeric, columns)}
+            times = _times([values for _, values in columns])
+            if cells is None or codes is None:
+                assert times is not None
+                yield Column(":".join(names[v] for v in term), times)
+            else:
+                yield from cells.parts(codes, times, lambda labels, names=names: _joined(term, dict(zip(factors, labels)) | names))
+
+    def _coded(self, variable: Node) -> Array:
+        if variable not in self._codes:
+            found = declare(variable)
+            category = found if isinstance(found, Category) else Category(variable.value, variable.value)  # type: ignore[union-attr]
+            self._codes[variable] = codes_of(category, self.spec.factor_of[variable], self.table, self.unseen)
+        return self._codes[variable]
+
+    def _columns(self, variable: Node) -> list[Numeric]:
+        if variable not in self._numeric:
+            self._numeric[variable] = self._read(variable)
+        return self._numeric[variable]
+
+    def _read(self, variable: Node) -> list[Numeric]:
+        name = write(variable)
+        match declare(variable):
+            case Named():
+                return [(name, evaluate(variable, self.table))]  # in place; nan is told later, by row
+            case Arithmetic(node):
+                values = evaluate(node, self.table, self.spec.state_of)
+                refuse_invalid(values, name)
+                return [(name, values)]
+            case Category():
+                raise AssertionError(name)
+            case basis:
+                x = np.asarray(evaluate(basis.argument, self.table), dtype=float)
+                refuse_invalid(x, write(basis.argument))
+                with np.errstate(all="ignore"):
+                    values = np.asfortranarray(basis.columns(x, self.spec.state_of[variable]))
+                refuse_invalid(values.sum(axis=1), name)
+                return [(f"{name}[{j + 1}]", values[:, j]) for j in range(basis.width)]
+
+
+class _Cells:
+    """The cells of a term's factors, first factor fastest: the columns they make and the code of each."""
+
+    def __init__(self, counts: Sequence[int], coded: Sequence[tuple[list[str], Array]], indicator: bool) -> None:
+        self.counts, self._coded, self._indicator = counts, coded, indicator
 
     @staticmethod
-    def from_dict(data: dict[str, object]) -> DesignSpec:
-        factors = tuple((int(f["term"]), Factor(str(f["column"]), tuple(f["levels"]), int(f["dropped"]))) for f in data["factors"])  # type: ignore[attr-defined]
-        return DesignSpec(read_formula(str(data["formula"])), factors)
+    def of(term: Term, factors: Sequence[Factor], full: Sequence[bool]) -> _Cells:
+        counts = [f.count for f in factors]
+        if prod(counts) > MOST_CELLS:
+            raise FormulaError(f"formula: '{_joined(term, {})}' has {prod(counts)} cells; the limit is {MOST_CELLS}. Join levels or leave the term out.")
+        coded = [f.coded(whole) for f, whole in zip(factors, full)]
+        width = prod(len(names) for names, _ in coded)
+        if width > MOST_COLUMNS:
+            raise FormulaError(f"formula: '{_joined(term, {})}' has {width} columns; the limit is {MOST_COLUMNS}. Join levels or leave the term out.")
+        return _Cells(counts, coded, all(whole or f.contrast == "treatment" for f, whole in zip(factors, full)))
+
+    def join(self, codes: Sequence[Array]) -> Array:
+        """One code per row: its cell."""
+        if len(codes) == 1:
+            return codes[0]
+        kind = np.min_scalar_type(prod(self.counts) - 1)
+        out = codes[-1].astype(kind)
+        for count, code in zip(self.counts[-2::-1], codes[-2::-1]):
+            np.multiply(out, kind.type(count), out=out)
+            np.add(out, code, out=out, casting="unsafe")
+        return out
+
+    def parts(self, codes: Array, times: Array | None, name: Any) -> Iterator[Part]:
+        names = [name(labels) for labels in _first_fastest([names for names, _ in self._coded])]
+        if not names:
+            return  # a factor of one level
+        if self._indicator:
+            yield Levels(tuple(names), codes, self._slots(), times)
+            return
+        for label, columns in zip(names, _first_fastest([list(matrix.T) for _, matrix in self._coded])):
+            table = columns[0]
+            for column in columns[1:]:
+                table = np.multiply.outer(column, table)
+            table = np.ascontiguousarray(table.ravel(), dtype=float)
+            yield Column(label, codes, table) if times is None else Column(label, table[codes] * times)
+
+    def _slots(self) -> Array:
+        """Where each cell stands among the columns, -1 for those a base level takes."""
+        slots = np.zeros((1,), dtype=np.int64)
+        width = 1
+        for _, matrix in self._coded:
+            place = np.where(matrix.any(axis=1), matrix.argmax(axis=1), -1)
+            slots = np.where((place[:, None] < 0) | (slots < 0), -1, slots + width * place[:, None]).ravel()
+            width *= matrix.shape[1]
+        return slots.astype(np.int32)
 
 
-def _factor_column(term: Node, table: Table) -> str | None:
-    match term:
-        case Call("C", (Name(column),)):
-            return column
-        case Name(column) if table.is_text(column):
-            return column
-    return None
+def _first_fastest(choices: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """All combinations, the first choice changing fastest, as R orders columns."""
+    return (combination[::-1] for combination in product(*choices[::-1]))
 
 
-def learn(formula: Formula, table: Table) -> DesignSpec:
-    """The levels of the formula's factors in this table; the first level is the base, as in R.
-
-    Without an intercept the first factor keeps all its levels.
-    """
-    if table.rows == 0:
-        raise NotEnoughDataError("`data` has 0 rows; a fit needs at least one.")
-    factors: list[tuple[int, Factor]] = []
-    spare = not formula.intercept
-    for k, term in enumerate(formula.terms):
-        column = _factor_column(term, table)
-        if column is None:
-            continue
-        levels = table.labels(column).levels
-        if not levels:
-            raise MissingValueError(f"`{column}` is missing in every row; remove the term or fill the column.")
-        factors.append((k, Factor(column, levels, 0 if spare else 1)))
-        spare = False
-    return DesignSpec(formula, tuple(factors))
+def _joined(term: Term, names: dict[Node, str]) -> str:
+    return ":".join(names.get(v, write(v)) for v in term)
 
 
-def encode(spec: DesignSpec, table: Table) -> Design:
-    """The design of a table: the constant, numeric columns in place, and factors as indicators of integer codes."""
-    columns: list[Column] = [Column("Intercept")] if spec.formula.intercept else []
-    factors = dict(spec.factors)
-    for k, term in enumerate(spec.formula.terms):
-        if k in factors:
-            columns.extend(_factor_columns(factors[k], table))
-        else:
-            columns.append(Column(write(term), _numbers(term, table)))
-    return Design(tuple(columns), table.rows)
+def _times(values: Sequence[Array]) -> Array | None:
+    """The product of numeric columns; a lone one stays where it is."""
+    if len(values) < 2:
+        return values[0] if values else None
+    out = values[0].astype(float)
+    with np.errstate(all="ignore"):
+        for column in values[1:]:
+            out *= column
+    return out
 
 
-def _factor_columns(factor: Factor, table: Table) -> list[Column]:
-    codes = table.labels(factor.column, factor.levels).codes
-    low = int(codes.min()) if len(codes) else 0
-    if low == -1 or (low < 0 and (codes == -1).any()):
-        rows = np.flatnonzero(codes == -1)
-        raise MissingValueError(
-            f"`{factor.column}` has {len(rows)} missing values, the first in row {rows[0]}; drop or fill those rows, or pass missing='drop'."
-        )
-    if low == -2:
-        row = int(np.flatnonzero(codes == -2)[0])
-        value = table.columns[factor.column][row]
-        value = value.item() if isinstance(value, np.generic) else value
-        known = ", ".join(map(level_name, factor.levels[:10])) + (", ..." if len(factor.levels) > 10 else "")
-        raise UnseenLevelError(f"`{factor.column}` has level {value!r} in row {row}, which the model was not fitted on; its levels are {known}.")
-    return [Column(f"{factor.column}[{level_name(factor.levels[j])}]", codes, j) for j in range(factor.dropped, len(factor.levels))]
+def _named_apart(parts: list[Part]) -> list[Part]:
+    """Column names are addresses, so no two may be alike; a later one gets a number."""
+    names = [name for part in parts for name in part.names]
+    if len(set(names)) == len(names):
+        return parts
+    taken: set[str] = set()
+    return [_renamed(part, taken) for part in parts]
 
 
-def _numbers(term: Node, table: Table) -> np.ndarray:
-    values = evaluate(term, table)
-    if values.dtype.kind == "f" and not isinstance(term, Name):
-        _refuse_invalid(values, write(term))
-    return values
+def _renamed(part: Part, taken: set[str]) -> Part:
+    new = []
+    for name in part.names:
+        count, free = 2, name
+        while free in taken:
+            free, count = f"{name} ({count})", count + 1
+        taken.add(free)
+        new.append(free)
+    return replace(part, name=new[0]) if isinstance(part, Column) else replace(part, names=tuple(new))
 
 
-def _refuse_invalid(values: np.ndarray, name: str) -> None:
+def refuse_invalid(values: Array, name: str) -> None:
+    """An error that names the expression and its first row without a finite value."""
+    if values.dtype.kind != "f":
+        return
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(f"`{name}` is {values[row]} in row {row} ({int(bad.sum())} such rows); check the values that go into it.")
 
 
-def offset_of(spec: DesignSpec, table: Table) -> np.ndarray | None:
+def offset_of(spec: DesignSpec, table: Table) -> Array | None:
     """The sum of the formula's offset terms, or None."""
-    total: np.ndarray | None = None
+    total: Array | None = None
     for node in spec.formula.offsets:
         values = np.asarray(evaluate(node, table), dtype=float)
-        _refuse_invalid(values, f"offset({write(node)})")
+        refuse_invalid(values, f"offset({write(node)})")
         total = values if total is None else total + values
     return total
+
+
+def weights_of(spec: DesignSpec, table: Table) -> Array | None:
+    """The product of the formula's weights terms, or None; the fit checks their values."""
+    return _times([np.asarray(evaluate(node, table), dtype=float) for node in spec.formula.weights])

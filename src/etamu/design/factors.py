@@ -12,10 +12,11 @@ from etamu.design.arithmetic import evaluate, variables
 from etamu.design.contrasts import contrast_matrix, contrast_names
 from etamu.design.declare import Category, Cut, Quantiles
 from etamu.design.frames import Table, level_name
-from etamu.design.parser import Node, write
+from etamu.design.missing import present, take
+from etamu.design.parser import Node
 from etamu.errors import MissingValueError, UnseenLevelError, unknown
 
-__all__ = ["Factor", "Policy", "codes_of", "interval_names", "numbers_or_nan", "rows_present"]
+__all__ = ["Factor", "codes_of", "interval_names", "missing_label", "numbers_or_nan", "rows_present"]
 
 Array = np.ndarray[Any, Any]
 UNSEEN = ("raise", "base", "missing")
@@ -114,8 +115,6 @@ def interval_names(breaks: Sequence[float]) -> tuple[str, ...]:
 
 def rows_present(names: Sequence[str], table: Table) -> Array:
     """True for rows in which every one of these columns has a value."""
-    from etamu.design.missing import present
-
     keep = np.ones(table.rows, dtype=bool)
     for name in names:
         keep &= present(table._column(name))
@@ -129,11 +128,7 @@ def numbers_or_nan(node: Node, table: Table) -> Array:
         return np.asarray(evaluate(node, table), dtype=float)
     except MissingValueError:
         keep = rows_present(names, table)
-    from etamu.design.missing import take
-
     out = np.full(table.rows, np.nan)
     some = take(Table({name: table.columns[name] for name in names}, table.rows), {}, keep)[0]
     out[keep] = evaluate(node, some)
     return out
-
-

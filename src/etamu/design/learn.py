@@ -15,14 +15,14 @@ import numpy as np
 from etamu.design.arithmetic import State
 from etamu.design.basis import Basis
 from etamu.design.declare import Arithmetic, Category, Column, Cut, Quantiles, Standard, declare, read_standard
-from etamu.design.encode import DesignSpec
 from etamu.design.factors import Factor, interval_names, missing_label, numbers_or_nan
 from etamu.design.frames import Table, level_name
 from etamu.design.moments import Moments
-from etamu.design.parser import Call, Name, Node, write
+from etamu.design.parser import Node, write
 from etamu.design.sketch import Sketch
+from etamu.design.spec import DesignSpec
 from etamu.design.terms import Formula, expand
-from etamu.errors import DataError, FormulaError, MissingValueError, NotEnoughDataError, SpecificationError, unknown
+from etamu.errors import DataError, MissingValueError, NotEnoughDataError, SpecificationError, unknown
 
 __all__ = ["MISSING", "LabelCounts", "Numbers", "Scan", "learn"]
 
@@ -295,5 +295,3 @@ def _told_apart(factors: tuple[tuple[Node, Factor], ...]) -> tuple[tuple[Node, F
         taken.add(label)
         out.append((node, replace(factor, label=label)))
     return tuple(out)
-
-

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from etamu.design.frames import Table, as_table, is_table
 from etamu.design.arithmetic import variables
+from etamu.design.frames import Table, as_table, is_table
 from etamu.design.parser import Node
 from etamu.design.terms import Formula, columns_used, expand
 

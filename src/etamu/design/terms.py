@@ -13,7 +13,7 @@ from etamu.design.algebra import Algebra, Term
 from etamu.design.arithmetic import evaluate, from_table, variables
 from etamu.design.declare import columns_of, declare
 from etamu.design.functions import FUNCTIONS
-from etamu.design.parser import Binary, Call, List, Name, Node, Unary, parse, spine, write
+from etamu.design.parser import Binary, Call, Name, Node, Unary, parse, spine, write
 from etamu.errors import FormulaError
 
 __all__ = ["FUNCTIONS", "Formula", "Term", "columns_used", "evaluate", "expand", "from_table", "read_formula", "variables"]

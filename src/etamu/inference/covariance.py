@@ -52,6 +52,18 @@ class Scaling:
             row[1:] = -self.center[1:] * self.scale[1:]
         return row
 
+    def around(self, h: Array) -> Array:
+        """T h T', by what T is: a diagonal and a row.  (Not as a product of matrices, whose threads would spin on after it.)"""
+        if self.scale is None:
+            return h
+        out = h * self.scale * self.scale[:, None]
+        if self.center is not None and self.center[1:].any():
+            row = self.row(len(h))
+            left, right = np.add.reduce(row[:, None] * h, axis=0), np.add.reduce(h * row, axis=1)
+            out[0], out[:, 0] = left * self.scale, right * self.scale
+            out[0, 0] = np.add.reduce(left * row)
+        return np.asarray(out)
+
     def matrix(self, width: int) -> Array:
         """T, shape (p, p)."""
         t = np.eye(width) if self.scale is None else np.diag(self.scale)
@@ -86,15 +98,15 @@ def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int
     factor = _factor(sums)
     if factor is None:
         return np.full((size, size), np.nan)
-    t = scaling.matrix(width)
     if sums.information is not None and sums.information.dtype == np.longdouble:
-        t = t.astype(np.longdouble)
+        t = scaling.matrix(width).astype(np.longdouble)
         return np.asarray(t @ extended_inverse(sums.information[:-1, :-1]) @ t.T).astype(np.float64)
     inverse = factor.inverse()
-    if equations == 1:
-        return np.asarray(t @ inverse @ t.T)
-    wide = np.kron(np.eye(equations), t)
-    return np.asarray(wide @ inverse @ wide.T)
+    out = np.empty((size, size))
+    for a in range(0, size, width):
+        for b in range(0, size, width):
+            out[a : a + width, b : b + width] = scaling.around(inverse[a : a + width, b : b + width])
+    return out
 
 
 def unscaled_variances(sums: Sums, scaling: Scaling, width: int) -> Array:

@@ -29,7 +29,7 @@ def weighted_mean(problem: Problem) -> float:
     top = bottom = 0.0
     for a in range(0, problem.rows, _SLAB):
         y, w, _ = problem.vectors(slice(a, a + _SLAB))
-        top += float(w @ y)
+        top += float(np.add.reduce(w * y))
         bottom += float(w.sum())
     return top / bottom
 

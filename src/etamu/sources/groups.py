@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from etamu.core import core
 from etamu.design.columns import Design, Levels
 
 __all__ = ["Group", "group_levels"]
@@ -24,38 +25,37 @@ _CELLS = 96
 class Group:
     """Codes below ``cells``, and what they are multiplied by.
 
-    ``columns`` are the design's columns that the cells tell of.  A product of factors has ``stack`` (columns, cells), which is
-    1 where a cell belongs to a column; a single factor has ``slot``, the column of each cell (-1: none), as a place in ``columns``.
+    ``columns`` are the design's columns that the cells tell of, ``slots`` (factors, cells) the place among them that a cell
+    has for each factor of the product (-1: none).
     """
 
     codes: Array
     cells: int
     columns: Array
-    stack: Array | None = None
-    slot: Array | None = None
+    slots: Array
     times: Array | None = None
+
+    @property
+    def single(self) -> bool:
+        """One factor only, whose columns share no row."""
+        return len(self.slots) == 1
 
     def collapse(self, table: Array) -> Array:
         """Sums over the cells (first axis) as sums over the columns."""
-        if self.stack is not None:
-            return np.asarray(self.stack @ table)
-        assert self.slot is not None
-        used = self.slot >= 0
-        out = np.empty((len(self.columns), *table.shape[1:]))
-        out[self.slot[used]] = table[used]
-        return out
+        flat = np.ascontiguousarray(table).reshape(self.cells, -1)
+        out = np.zeros((len(self.columns), flat.shape[1]))
+        core.collapse(flat, self.slots, out)  # not a product of matrices: a library's threads would spin on into the next pass
+        return out.reshape(-1, *table.shape[1:])
 
-    def square(self, weight: Array) -> Array | None:
-        """The columns' block of the information, from the weights of the cells; None where it is their diagonal."""
-        return None if self.stack is None else np.asarray((self.stack * weight) @ self.stack.T)
+    def square(self, weight: Array) -> Array:
+        """The columns' block of the information, from the weights of the cells."""
+        out = np.zeros((len(self.columns), len(self.columns)))
+        core.square(np.ascontiguousarray(weight), self.slots, out)
+        return out
 
     def spread(self, beta: Array) -> Array:
         """What the group adds to eta in each cell."""
-        own = beta[self.columns]
-        if self.stack is not None:
-            return np.asarray(own @ self.stack)
-        assert self.slot is not None
-        return np.append(own, 0.0)[self.slot]
+        return np.add.reduce(np.append(beta[self.columns], 0.0)[self.slots], axis=0)
 
 
 def group_levels(design: Design) -> list[Group]:
@@ -87,26 +87,15 @@ def _product(parts: list[tuple[int, Levels]]) -> Group:
     sizes = [len(part.slots) for _, part in parts]
     cells = int(np.prod(sizes))
     columns = np.concatenate([np.arange(at, at + len(part.names)) for at, part in parts])
-    codes = _compact(parts[0][1].codes, cells)
-    first = parts[0][1]
-    if len(parts) == 1 and _one_to_one(first):
-        return Group(codes, cells, columns, None, np.asarray(first.slots, dtype=np.int64), first.times)
-    stack = np.zeros((len(columns), cells))
-    at = 0
-    for (_, part), code in zip(parts, np.unravel_index(np.arange(cells), sizes), strict=True):
-        slot = part.slots[code]
-        used = np.flatnonzero(slot >= 0)
-        stack[at + slot[used], used] = 1.0
+    codes, at = _compact(parts[0][1].codes, cells), 0
+    slots = np.full((len(parts), cells), -1, dtype=np.int64)
+    for (_, part), code, slot in zip(parts, np.unravel_index(np.arange(cells), sizes), slots, strict=True):
+        own = part.slots[code]
+        slot[own >= 0] = at + own[own >= 0]
         at += len(part.names)
     for (_, part), size in zip(parts[1:], sizes[1:], strict=True):
         codes = codes * codes.dtype.type(size) + part.codes.astype(codes.dtype)
-    return Group(codes, cells, columns, stack, None, first.times)
-
-
-def _one_to_one(part: Levels) -> bool:
-    """Whether each column has one code of its own."""
-    used = part.slots[part.slots >= 0]
-    return len(used) == len(part.names) == len(np.unique(used))
+    return Group(codes, cells, columns, slots, parts[0][1].times)
 
 
 def _compact(codes: Array, cells: int) -> Array:

@@ -97,11 +97,10 @@ class Layout:
             table = tables[cross[i] : cross[i] + g.cells * ld].reshape(g.cells, ld)
             self._cross(out, g.columns, g.collapse(table))
             weight = table[:, 0] if own[i] < 0 else tables[own[i] : own[i] + g.cells]
-            square = g.square(weight)
-            if square is None:
+            if g.single:
                 out.diagonal(g.columns, g.collapse(weight))
             else:
-                out.put(g.columns, g.columns, square)
+                out.put(g.columns, g.columns, g.square(weight))
             for j in range(i + 1, len(self.groups)):
                 h = self.groups[j]
                 table = tables[pair[i][j] : pair[i][j] + g.cells * h.cells].reshape(g.cells, h.cells)
@@ -127,7 +126,7 @@ class Layout:
 
     def _large(self) -> Array | None:
         """The columns of the largest factor, when there are enough of them to keep its diagonal a diagonal."""
-        widest = max((g for g in self.groups if g.stack is None), key=lambda g: len(g.columns), default=None)
+        widest = max((g for g in self.groups if g.single), key=lambda g: len(g.columns), default=None)
         return widest.columns if widest is not None and len(widest.columns) >= _ARROW else None
 
 
