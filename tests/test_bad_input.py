@@ -284,7 +284,6 @@ def test_unseen_and_missing_levels_at_prediction():
         "y ~ log(x",
         "y ~ log()",
         "y ~ x:z",
-        "y ~ .",
         "y",
         "y ~ " + "(" * 5000 + "x" + ")" * 5000,
         "y ~ I(" + "x+" * 5000 + "x)",

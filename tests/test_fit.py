@@ -151,7 +151,11 @@ def test_the_same_bits_for_any_number_of_threads(name):
 
 def problem_of(name, n=3000):
     X, y, how = simulated(name, n)
-    columns = (Column("Intercept"), *(Column(f"x{j}", X[:, j]) for j in range(X.shape[1])), Levels(("g",), (np.arange(n) % 3).astype(np.int32), np.array([-1, 0, -1], dtype=np.int32)))
+    columns = (
+        Column("Intercept"),
+        *(Column(f"x{j}", X[:, j]) for j in range(X.shape[1])),
+        Levels(("g",), (np.arange(n) % 3).astype(np.int32), np.array([-1, 0, -1], dtype=np.int32)),
+    )
     family = em.families.resolve_family(how["family"])
     link = em.links.resolve_link(how["link"] or family.default_link)
     multi = {"equations": 2, "reference": 0} if name == "multinomial" else {}

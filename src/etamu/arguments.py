@@ -14,12 +14,13 @@ from etamu.design.frames import Table
 from etamu.design.missing import complete_rows, take
 from etamu.design.parser import Call, Name, Node, parse
 from etamu.design.terms import Formula, evaluate
-from etamu.errors import FormulaError, LengthError, ResponseError, SpecificationError, unknown
+from etamu.errors import FormulaError, LengthError, ResponseError, SpecificationError
 from etamu.families import Family, Multinomial
 from etamu.links import LINKS, Link, resolve_link
 from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed
 
-__all__ = ["Ingredients", "build_problem", "read_start", "split_response", "without_missing"]
+__all__ = ["Ingredients", "build_problem", "check_whole", "read_start", "split_response", "without_missing"]
 
 Array = np.ndarray[Any, Any]
 
@@ -58,11 +59,11 @@ def split_response(node: Node, table: Table, family: Family) -> tuple[Any, Array
     return evaluate(node, table), None
 
 
-def build_problem(built: Ingredients) -> tuple[Problem, checks.Response, Array | None]:
-    """The checked problem on the columns as they are."""
+def build_problem(built: Ingredients, levels: tuple[object, ...] | None = None) -> tuple[Problem, checks.Response]:
+    """The checked problem on the columns as they are; ``levels`` are those of a labelled y, where other rows have told them."""
     family, rows = built.family, built.design.rows
     link = _link_of(built.link, family)
-    response = checks.read_response(built.y, family, rows)
+    response = checks.read_response(built.y, family, rows, levels)
     checks.check_support(response, family)
     w = None if built.arrays["weights"] is None else checks.read_weights("weights", built.arrays["weights"], rows)
     if built.trials is not None:
@@ -70,10 +71,6 @@ def build_problem(built: Ingredients) -> tuple[Problem, checks.Response, Array |
         w = checks.read_weights("trials", w, rows)
     f = None if built.arrays["frequency"] is None else checks.read_weights("frequency", built.arrays["frequency"], rows)
     weight = w if f is None else f if w is None else w.astype(float) * f
-    if weight is not None and float(weight.max()) == 0:
-        checks.read_weights("weights", weight, rows)
-    used = None if weight is None or weight.min() > 0 else weight > 0
-    checks.check_variation(response, family, used)
     offset = checks.combine_offset(built.arrays["offset"], built.arrays["exposure"], link, rows)
     if built.inside_offset is not None:
         offset = built.inside_offset if offset is None else offset + built.inside_offset
@@ -81,11 +78,18 @@ def build_problem(built: Ingredients) -> tuple[Problem, checks.Response, Array |
     if isinstance(family, Multinomial):
         if offset is not None:
             raise SpecificationError("`offset` with family='multinomial' would shift every class alike; drop it.")
-        levels = list(response.levels or ())
-        reference = family.reference_code(levels)
-        equations = len(levels) - (reference is not None)
-    problem = Problem(built.design, response.y, family, link, weight, offset, equations, reference)
-    return problem, response, f
+        classes = list(response.levels or ())
+        reference = family.reference_code(classes)
+        equations = len(classes) - (reference is not None)
+    return Problem(built.design, response.y, family, link, weight, offset, equations, reference, f), response
+
+
+def check_whole(problem: Problem, response: checks.Response) -> None:
+    """What only all rows together can show: weights that are all zero, a y that does not vary."""
+    if problem.weight is not None:
+        checks.refuse_all_zero("weights", problem.weight)
+    used = None if problem.weight is None or problem.weight.min() > 0 else problem.weight > 0
+    checks.check_variation(response, problem.family, used)
 
 
 def _link_of(link: str | Link | None, family: Family) -> Link:
@@ -103,16 +107,15 @@ def _link_of(link: str | Link | None, family: Family) -> Link:
 
 
 def without_missing(table: Table, formula: Formula, arrays: dict[str, Any], missing: str) -> tuple[Table, dict[str, Any]]:
-    if missing == "raise":
-        return table, arrays
+    """The rows in which nothing is missing, when the others are to be dropped."""
     if missing != "drop":
-        raise unknown("missing", missing, ["raise", "drop"])
+        return table, arrays
     names = [parse(v) for v in arrays.values() if isinstance(v, str)]
     keep = complete_rows(table, formula, names, arrays)
     return (table, arrays) if keep.all() else take(table, arrays, keep)
 
 
-def read_start(start: Any, problem: Problem) -> Array:
+def read_start(start: Any, problem: Problem | Streamed) -> Array:
     try:
         beta = np.array(start, dtype=float)
     except (TypeError, ValueError):

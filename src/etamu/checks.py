@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,11 @@ from etamu.families.base import UNIT_OPEN, Family
 from etamu.families.multinomial import Multinomial
 from etamu.links import Link
 
-__all__ = ["Response", "check_length", "combine_offset", "describe_bad_design", "read_response", "read_weights"]
+if TYPE_CHECKING:
+    from etamu.sources.problem import Problem
+    from etamu.sources.streamed import Streamed
+
+__all__ = ["Response", "check_length", "combine_offset", "describe_bad_design", "is_labelled", "read_response", "read_weights", "refuse_all_zero"]
 
 Array = np.ndarray[Any, Any]
 _SLAB = 1 << 16
@@ -48,11 +52,14 @@ def _refuse_missing(name: str, values: Array) -> None:
     raise error(f"`{name}` is {what} in row {row} ({int(bad.sum())} such rows); drop or fix those rows.")
 
 
-def read_response(y: Any, family: Family, rows: int) -> Response:
+def read_response(y: Any, family: Family, rows: int, levels: tuple[object, ...] | None = None) -> Response:
     """Y for the family: numbers inside its support, or labels as 0/1 or class codes."""
-    if isinstance(family, Multinomial):
+    if levels is not None:
+        response = Response(encode_labels(y, levels).codes, levels)
+        _refuse_missing_labels(response.y)
+    elif isinstance(family, Multinomial):
         response = _class_response(y)
-    elif family.support.high == 1 and _is_labelled(y):
+    elif family.support.high == 1 and is_labelled(y):
         response = _two_levels(y)
     else:
         values = np.asarray(y) if isinstance(y, (list, tuple)) else y
@@ -65,7 +72,7 @@ def read_response(y: Any, family: Family, rows: int) -> Response:
     return response
 
 
-def _is_labelled(y: Any) -> bool:
+def is_labelled(y: Any) -> bool:
     dtype = getattr(y, "dtype", None)
     if isinstance(dtype, np.dtype):
         return dtype.kind in "OUS" and not _all_numbers(y)
@@ -169,9 +176,12 @@ def read_weights(name: str, values: Any, rows: int) -> Array:
     if low < 0:
         row = int(np.argmax(w < 0))
         raise WeightError(f"`{name}` is {w[row].item()!r} in row {row} ({int((w < 0).sum())} negative in all); weights must be 0 or more.")
-    if high == 0:
-        raise WeightError(f"`{name}` are all zero; at least one row must count.")
     return w
+
+
+def refuse_all_zero(name: str, w: Array) -> None:
+    if not (w > 0).any():
+        raise WeightError(f"`{name}` are all zero; at least one row must count.")
 
 
 def combine_offset(offset: Any, exposure: Any, link: Link, rows: int) -> Array | None:
@@ -198,7 +208,18 @@ def combine_offset(offset: Any, exposure: Any, link: Link, rows: int) -> Array |
     return total
 
 
-def describe_bad_design(design: Design) -> DataError | None:
+def describe_bad_design(problem: Problem | Streamed) -> DataError | None:
+    """The error for a design that holds nan or inf, in the first part of it that does."""
+    before = 0
+    for part in problem.batches():
+        error = _describe(part.design, before)
+        if error is not None:
+            return error
+        before += part.rows
+    return None
+
+
+def _describe(design: Design, before: int) -> DataError | None:
     """The error for a design that holds nan or inf: which columns, how many rows, the first of them."""
     bad: list[str] = []
     missing = False
@@ -211,7 +232,7 @@ def describe_bad_design(design: Design) -> DataError | None:
                     count, first = counts.get(name, (0, a + int(np.argmax(wrong))))
                     counts[name] = (count + int(wrong.sum()), first)
                     missing |= part.missing(rows)
-        bad += [f"`{name}` ({count} rows, the first is row {first})" for name, (count, first) in counts.items()]
+        bad += [f"`{name}` ({count} rows, the first is row {before + first})" for name, (count, first) in counts.items()]
     if not bad:
         return None
     shown = ", ".join(bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from etamu import checks
-from etamu.arguments import Ingredients, build_problem, read_start, split_response, without_missing
+from etamu.arguments import Ingredients, build_problem, check_whole, read_start, without_missing
 from etamu.design.columns import Design
-from etamu.design.encode import encode, learn, offset_of
 from etamu.design.frames import as_table
 from etamu.design.inputs import read_matrix
+from etamu.design.learn import learn
 from etamu.design.missing import drop_rows
-from etamu.design.terms import from_table, read_formula
+from etamu.design.terms import expand, read_formula
 from etamu.errors import FormulaError, SpecificationError, unknown
 from etamu.families import Family, resolve_family
+from etamu.files import Model, is_path, read_files
 from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.links import Link
 from etamu.model import Estimate, Fit
@@ -27,6 +27,7 @@ from etamu.solvers import resolve_solver
 from etamu.solvers.base import Control, Solution, Status, Trace
 from etamu.solvers.gradient import GradientAscent
 from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed
 
 __all__ = ["fit", "glm"]
 
@@ -80,23 +81,23 @@ def glm(
     >>> fit.coef.round(5)
     array([-0.01655,  0.01534])
     """
-    table = as_table(data)
     parsed = read_formula(formula)
     if parsed.response is None:
         raise FormulaError(f"formula {formula!r} has no response; write 'response ~ terms'.")
     resolved = resolve_family(family)
     named = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
+    if missing not in ("raise", "drop", "level"):
+        raise unknown("missing", missing, ["raise", "drop", "level"])
+    if is_path(data):
+        found = read_files(data, parsed, resolved, link, named, missing)
+        if isinstance(found, tuple):
+            return _fit(*found, solver, start, control)
+        data = found
+    table = as_table(data)
+    parsed = expand(parsed, table.columns)
     table, named = without_missing(table, parsed, named, missing)
-    arrays = {name: from_table(value, table, name) for name, value in named.items()}
-    y, trials = split_response(parsed.response, table, resolved)
-    spec = learn(parsed, table)
-    design = encode(spec, table)
-    inside = offset_of(spec, table)
-    exposure_name = exposure if isinstance(exposure, str) else None
-    offset_name = offset if isinstance(offset, str) else None
-    given = (offset is not None and offset_name is None) or (exposure is not None and exposure_name is None)
-    built = Ingredients(design, y, resolved, link, trials, parsed.intercept, inside, arrays, spec, given, exposure_name, offset_name)
-    return _fit(built, solver, start, control)
+    built = Model(parsed, resolved, link, named, missing).ingredients(table, learn(parsed, table, missing))
+    return _fit(built, *_in_memory(built), solver, start, control)
 
 
 def fit(
@@ -141,28 +142,33 @@ def fit(
         intercept = design.constant
     given = offset is not None or exposure is not None
     built = Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays, None, given, None, None)
-    return _fit(built, solver, start, control)
+    return _fit(built, *_in_memory(built), solver, start, control)
+
+
+def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
+    problem, response = build_problem(built)
+    check_whole(problem, response)
+    return problem, response
 
 
 # ---- the fitted model ---------------------------------------------------------------------------------------------
 
 
 @np.errstate(all="ignore")  # overflow on the way is dealt with where it shows, in the sums
-def _fit(built: Ingredients, solver: Any, start: Any, control: Control | None) -> Fit:
+def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Response, solver: Any, start: Any, control: Control | None) -> Fit:
     if control is not None and not isinstance(control, Control):
         raise SpecificationError(f"`control` is a {type(control).__name__}; pass em.Control(...).")
     control = control or Control()
     method = resolve_solver(solver)
-    problem, response, frequency = build_problem(built)
     gauge_free = problem.equations is not None and problem.reference is None and not isinstance(method, GradientAscent)
     if gauge_free:  # solve with class 0 at zero, then report the member of the family whose rows sum to zero
-        problem = replace(problem, equations=(problem.equations or 1) - 1, reference=0)
+        problem = problem.change(equations=(problem.equations or 1) - 1, reference=0)
     given = None if start is None else read_start(start, problem)
     solved = solve_problem(problem, built.intercept, method, given, control)
-    return _assemble(built, response, frequency, solved, control, gauge_free)
+    return _assemble(built, response, solved, control, gauge_free)
 
 
-def _assemble(built: Ingredients, response: checks.Response, frequency: Array | None, solved: Solved, control: Control, gauge_free: bool) -> Fit:
+def _assemble(built: Ingredients, response: checks.Response, solved: Solved, control: Control, gauge_free: bool) -> Fit:
     """The Fit: coefficients on the user's columns and scale, with what it takes to answer for them."""
     problem, scaling, kept, solution = solved.problem, solved.scaling, solved.kept, solved.solution
     names = built.design.names
@@ -175,7 +181,7 @@ def _assemble(built: Ingredients, response: checks.Response, frequency: Array | 
     gamma = np.asarray(solution.beta, dtype=np.float64)  # refinement leaves more digits than it keeps
     coef = np.full((len(names), *beta.shape[1:]), np.nan)
     coef[list(kept)] = beta
-    nobs = solution.sums.n if frequency is None else float(np.sum(frequency[_used(problem)], dtype=float))
+    nobs = problem.observations(solution.sums.n)
     error = solution.error if solution.status is Status.CONVERGED else math.inf
     class_names = None
     if problem.equations is not None:
@@ -202,7 +208,6 @@ def _assemble(built: Ingredients, response: checks.Response, frequency: Array | 
         class_names=class_names,
         estimate=Estimate(gamma, solution.sums, scaling, kept, error, expansion),
         problem=problem,
-        frequency=frequency,
         control=control,
     )
 
@@ -213,7 +218,3 @@ def _diverging(solution: Solution, scaling: Scaling, width: int) -> list[int]:
     if scaling.center is not None and any(scaling.center[j] != 0 for j in moving):
         moving.add(0)
     return sorted(moving)
-
-
-def _used(problem: Problem) -> Any:
-    return slice(None) if problem.weight is None else problem.weight > 0

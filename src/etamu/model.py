@@ -20,6 +20,7 @@ from etamu.inference.covariance import Scaling
 from etamu.links import Link
 from etamu.solvers.base import Control, Status, Trace
 from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed
 from etamu.sums import Arrow, Sums
 
 __all__ = ["Estimate", "Fit"]
@@ -79,8 +80,7 @@ class Fit:
     response_levels: tuple[object, ...] | None = None
     class_names: tuple[str, ...] | None = None
     estimate: Estimate | None = field(default=None, repr=False, compare=False)
-    problem: Problem | None = field(default=None, repr=False, compare=False)
-    frequency: Array | None = field(default=None, repr=False, compare=False)
+    problem: Problem | Streamed | None = field(default=None, repr=False, compare=False)
     control: Control = field(default_factory=Control, repr=False, compare=False)
     known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # numbers of a loaded model
 
@@ -145,7 +145,7 @@ class Fit:
     def _loglik(self) -> float:
         e, problem = self._estimate(), self._problem()
         sum_weight = e.sums.sum_weight
-        return _likelihood.log_likelihood(problem, e.gamma, self.deviance, self.nobs, sum_weight, self.frequency)
+        return _likelihood.log_likelihood(problem, e.gamma, self.deviance, self.nobs, sum_weight)
 
     @property
     def aic(self) -> float:
@@ -313,7 +313,7 @@ class Fit:
             raise UndefinedStatisticError("this model was loaded from a file and does not carry its data; refit it for that.")
         return self.estimate
 
-    def _problem(self) -> Problem:
+    def _problem(self) -> Problem | Streamed:
         if self.problem is None:
             raise UndefinedStatisticError("this model was loaded from a file and does not carry its data; refit it for that.")
         return self.problem

@@ -14,13 +14,14 @@ from etamu.links import LINKS
 from etamu.solvers.base import Control, Solution, Status
 from etamu.solvers.gradient import GradientAscent, gradient_ascent
 from etamu.solvers.lbfgs import LBFGS, lbfgs
-from etamu.solvers.linalg import Factorised, aliased_columns, aliased_of_gram, factorise
+from etamu.solvers.linalg import aliased_columns, aliased_of_gram, factorise
 from etamu.solvers.newton import Newton, newton
 from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton_cg import NewtonCG, newton_cg
 from etamu.solvers.refine import refine
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed, StreamSource, open_source
 from etamu.starting import Start, default_start, is_wide, sample_start
 from etamu.sums import Arrow, Request
 
@@ -35,7 +36,7 @@ _INFORMATION_LIMIT = 4000  # coefficients beyond which Newton does not form the 
 class Solved:
     """The solution, on the columns and the scale it was found on."""
 
-    problem: Problem
+    problem: Problem | Streamed
     scaling: Scaling
     kept: tuple[int, ...]
     solution: Solution
@@ -43,7 +44,7 @@ class Solved:
     reason: str
 
 
-def solve_problem(problem: Problem, intercept: bool, method: Any, given: Array | None, control: Control) -> Solved:
+def solve_problem(problem: Problem | Streamed, intercept: bool, method: Any, given: Array | None, control: Control) -> Solved:
     """Standardise, solve, and where the information is singular find the aliased columns and solve without them."""
     scaled, scaling = _standardise(problem, intercept, plain=isinstance(method, GradientAscent))
     kept = tuple(range(problem.design.width))
@@ -52,11 +53,11 @@ def solve_problem(problem: Problem, intercept: bool, method: Any, given: Array |
         kept, scaled, scaling, solution = _by_factor(scaled, intercept, scaling, control, solution)
         reason += "; columns judged by QR, as the information is close to singular"
     if solution.status is Status.CONVERGED and _worth_refining(scaled, solution):
-        solution = refine(Memory(scaled, control.threads).sum, solution)
+        solution = refine(open_source(scaled, control.threads).sum, solution)
     return Solved(scaled, scaling, kept, solution, solver, reason)
 
 
-def _worth_refining(problem: Problem, solution: Solution) -> bool:
+def _worth_refining(problem: Problem | Streamed, solution: Solution) -> bool:
     """Least squares on few numbers, or on moderately many that are nearly collinear."""
     if not (isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"]):
         return False
@@ -67,7 +68,7 @@ def _worth_refining(problem: Problem, solution: Solution) -> bool:
     return factor is not None and factor.pivot < 1e-2
 
 
-def _standardise(problem: Problem, intercept: bool, plain: bool) -> tuple[Problem, Scaling]:
+def _standardise(problem: Problem | Streamed, intercept: bool, plain: bool) -> tuple[Problem | Streamed, Scaling]:
     """The problem on centred, scaled columns (scaled only without an intercept), placed by a sample of the rows."""
     design = problem.design
     columns, at = design.only_columns()
@@ -81,19 +82,19 @@ def _standardise(problem: Problem, intercept: bool, plain: bool) -> tuple[Proble
         x -= middle
         spread = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
     if not np.isfinite(spread).all():
-        error = checks.describe_bad_design(design)
+        error = checks.describe_bad_design(problem)
         if error is not None:
             raise error
         middle, spread = np.where(np.isfinite(middle), middle, 0.0), np.where(np.isfinite(spread), spread, 1.0)
     center, scale = np.zeros(design.width), np.ones(design.width)
     center[at] = middle
     scale[at] = np.where(spread > 1e-12 * np.abs(middle), 1.0 / np.where(spread > 0, spread, 1.0), 1.0)
-    return replace(problem, design=design.standardised(center, scale)), Scaling(center if intercept else None, scale)
+    return problem.change(design=design.standardised(center, scale)), Scaling(center if intercept else None, scale)
 
 
-def _solve(problem: Problem, intercept: bool, method: Any, given: Array | None, scaling: Scaling, control: Control) -> tuple[Solution, str, str]:
+def _solve(problem: Problem | Streamed, intercept: bool, method: Any, given: Array | None, scaling: Scaling, control: Control) -> tuple[Solution, str, str]:
     """Choose a solver, find a start, run it; also the solver's name and why it was chosen."""
-    source = Memory(problem, control.threads)
+    source = open_source(problem, control.threads)
     known = problem.family.dispersion_known
     if isinstance(method, GradientAscent):
         beta = np.zeros(problem.shape) if given is None else given
@@ -110,14 +111,14 @@ def _solve(problem: Problem, intercept: bool, method: Any, given: Array | None, 
     return _checked(solution, problem), _NAMES[type(method)], reason
 
 
-def _confirmed(found: Solution, source: Memory, control: Control) -> Solution:
+def _confirmed(found: Solution, source: Memory | StreamSource, control: Control) -> Solution:
     """A Newton step from where a score-only solver stopped: it sees what scores cannot, separation and dependent columns."""
     if found.beta.size > _INFORMATION_LIMIT or found.status is Status.NOT_FINITE:
         return found
     return newton(source.sum, found.beta, control, problem=_traits(source.problem)).with_steps(found.steps)
 
 
-def _choose(method: Any, problem: Problem) -> tuple[Newton | LBFGS | NewtonCG, str]:
+def _choose(method: Any, problem: Problem | Streamed) -> tuple[Newton | LBFGS | NewtonCG, str]:
     """The solver asked for, or the one that fits the number of coefficients."""
     if method is not None:
         return method, "as asked"
@@ -129,7 +130,7 @@ def _choose(method: Any, problem: Problem) -> tuple[Newton | LBFGS | NewtonCG, s
     return LBFGS(), f"auto: the information of {size} coefficients is too large for every step"
 
 
-def _traits(problem: Problem, form: str = "gram") -> NewtonProblem:
+def _traits(problem: Problem | Streamed, form: str = "gram") -> NewtonProblem:
     """What Newton may know of the model."""
     return NewtonProblem(
         canonical=problem.equations is not None or problem.link.name == problem.family.canonical,
@@ -140,16 +141,16 @@ def _traits(problem: Problem, form: str = "gram") -> NewtonProblem:
     )
 
 
-def _checked(solution: Solution, problem: Problem) -> Solution:
+def _checked(solution: Solution, problem: Problem | Streamed) -> Solution:
     """A solve that met non-finite sums: say so of the data, if it is their fault."""
     if solution.status in (Status.NOT_FINITE, Status.ILL_CONDITIONED):
-        error = checks.describe_bad_design(problem.design)
+        error = checks.describe_bad_design(problem)
         if error is not None:
             raise error
     return solution
 
 
-def _preconditioner(source: Memory, problem: Problem, start: Array) -> Any:
+def _preconditioner(source: Memory | StreamSource, problem: Problem | Streamed, start: Array) -> Any:
     """An approximate inverse information: of the start for one equation, Boehning's bound for many classes."""
     p = problem.design.width
     if problem.equations is None:
@@ -157,8 +158,8 @@ def _preconditioner(source: Memory, problem: Problem, start: Array) -> Any:
             return None
         found = factorise(source.sum(Request(start, 2, "expected", "single")))
         return None if found is None else found.solve
-    single = replace(problem, family=Gaussian(), link=LINKS["identity"], equations=None, reference=None)
-    found = factorise(Memory(single, source.threads).sum(Request(np.zeros(p), 2, "expected", "single")), single=True)
+    single = problem.change(family=Gaussian(), link=LINKS["identity"], equations=None, reference=None)
+    found = factorise(open_source(single, source.threads).sum(Request(np.zeros(p), 2, "expected", "single")), single=True)
     if found is None:
         return None
     q = problem.equations
@@ -172,26 +173,28 @@ def _preconditioner(source: Memory, problem: Problem, start: Array) -> Any:
     return apply
 
 
-def _by_factor(problem: Problem, intercept: bool, scaling: Scaling, control: Control, before: Solution) -> tuple[tuple[int, ...], Problem, Scaling, Solution]:
+def _by_factor(
+    problem: Problem | Streamed, intercept: bool, scaling: Scaling, control: Control, before: Solution
+) -> tuple[tuple[int, ...], Problem | Streamed, Scaling, Solution]:
     """Find aliased columns by QR and solve without them; when there are none, the start was bad or the columns nearly
     collinear: start again with damped steps, and by QR throughout if the information stays singular.
     """
     design = problem.design
-    plain = replace(problem, family=Gaussian(), link=LINKS["identity"], offset=None, equations=None, reference=None)
-    gram = Memory(plain, control.threads).sum(Request(np.zeros(design.width), 2)).information if isinstance(before.sums.information, Arrow) else None
+    plain = problem.change(family=Gaussian(), link=LINKS["identity"], offset=None, equations=None, reference=None)
+    gram = open_source(plain, control.threads).sum(Request(np.zeros(design.width), 2)).information if isinstance(before.sums.information, Arrow) else None
     triangle = None
     if gram is None:
-        triangle = Memory(plain, control.threads).sum(Request(np.zeros(design.width), 2, "expected", form="factor")).information
+        triangle = open_source(plain, control.threads).sum(Request(np.zeros(design.width), 2, "expected", form="factor")).information
         if triangle is None or not np.isfinite(triangle).all():
             return tuple(range(design.width)), problem, scaling, replace(before, status=Status.NOT_FINITE)
-    dropped = set(aliased_columns(triangle[:-1, :-1]) if triangle is not None else aliased_of_gram(gram))
+    dropped = set(aliased_columns(triangle[:-1, :-1]) if triangle is not None else aliased_of_gram(gram))  # type: ignore[arg-type]
     kept = tuple(j for j in range(design.width) if j not in dropped)
     if dropped:
         intercept = intercept and 0 in kept
-        problem = replace(problem, design=design.keep(kept))
+        problem = problem.keep(kept)
         center = scaling.center[list(kept)] if scaling.center is not None and intercept else None
         scaling = Scaling(center, None if scaling.scale is None else scaling.scale[list(kept)])
-    source = Memory(problem, control.threads)
+    source = open_source(problem, control.threads)
     start = default_start(problem, source, intercept) if kept else np.zeros(problem.shape)
     if triangle is not None and not dropped and problem.equations is None and _nearly_collinear(triangle[:-1, :-1]):
         solution = newton(source.sum, start, control, problem=_traits(problem, "factor")).with_steps(before.steps)

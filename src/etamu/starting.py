@@ -17,6 +17,7 @@ from etamu.solvers.stand_in import StandIn
 from etamu.solvers.start import rough_newton
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed, StreamSource
 from etamu.sums import Request
 
 __all__ = ["Start", "default_start", "is_wide", "sample_start"]
@@ -26,7 +27,7 @@ _WIDE = 48
 _SAMPLE_FROM = 300_000  # entries of X from which a subsample's solution is the cheaper start
 
 
-def default_start(problem: Problem, source: Memory, intercept: bool) -> Array:
+def default_start(problem: Problem | Streamed, source: Memory | StreamSource, intercept: bool) -> Array:
     """The intercept-only mean where that is valid for every row, else a least-squares step towards g(y)."""
     beta = np.zeros(problem.shape)
     if problem.equations is not None:
@@ -40,21 +41,21 @@ def default_start(problem: Problem, source: Memory, intercept: bool) -> Array:
     return _least_squares_start(problem, source)
 
 
-def _constant(problem: Problem) -> float:
+def _constant(problem: Problem | Streamed) -> float:
     """The intercept alone: g(mean of y), less the offset that the rows carry on average."""
     mean = weighted_mean(problem)
     with np.errstate(all="ignore"):
         eta = float(problem.link.eta(np.array([mean]))[0])
         if problem.offset is None:
             return eta
-        _, w, offset = problem.vectors(slice(None, None, max(1, problem.rows // 65536)))
+        _, w, offset = problem.vectors(slice(None, None, max(1, problem.sample.rows // 65536)))
         if problem.link.name == "log":  # the mean of exp(offset), weighted, in logarithms
             top = float(offset[w > 0].max())
             return eta - top - float(np.log(np.add.reduce(w * np.exp(offset - top)) / w.sum()))
         return eta - float(np.add.reduce(w * offset) / w.sum())
 
 
-def _always_valid(problem: Problem) -> bool:
+def _always_valid(problem: Problem | Streamed) -> bool:
     """Links that map every eta into the family's mean space."""
     unit, space = ("logit", "probit", "cloglog", "loglog", "cauchit"), problem.family.mean_space
     if math.isinf(space.low):
@@ -64,7 +65,7 @@ def _always_valid(problem: Problem) -> bool:
     return problem.link.name in unit
 
 
-def _least_squares_start(problem: Problem, source: Memory) -> Array:
+def _least_squares_start(problem: Problem | Streamed, source: Memory | StreamSource) -> Array:
     """Least squares of g(starting mean), then of a constant, whichever keeps every row in the link's domain."""
     sums = source.start()
     triangle = factorise(sums)
@@ -86,7 +87,7 @@ def _least_squares_start(problem: Problem, source: Memory) -> Array:
     )
 
 
-def _projection_of_one(problem: Problem) -> Array | None:
+def _projection_of_one(problem: Problem | Streamed) -> Array | None:
     """Coefficients whose predictor is closest to 1 in every row."""
     x = problem.design.sample(4096)
     if problem.design.center is not None:
@@ -105,13 +106,13 @@ class Start:
     steps: tuple[Step, ...] = ()
 
 
-def is_wide(problem: Problem) -> bool:
+def is_wide(problem: Problem | Streamed) -> bool:
     """Whether a pass with information costs several passes without: many stored columns; a factor's levels cost little."""
     stored = sum(isinstance(part, Column) for part in problem.design.parts) if problem.equations is None else problem.design.width
     return stored * (problem.equations or 1) >= _WIDE
 
 
-def sample_start(source: Memory, problem: Problem, start: Array, curvature: str) -> Start:
+def sample_start(source: Memory | StreamSource, problem: Problem | Streamed, start: Array, curvature: str) -> Start:
     """Solve roughly on nested subsamples when the whole is large; rows are found by position, so none is copied."""
     size, rows, wide = int(np.prod(problem.shape)), problem.rows, is_wide(problem)
     if rows * size < _SAMPLE_FROM:
@@ -119,7 +120,7 @@ def sample_start(source: Memory, problem: Problem, start: Array, curvature: str)
     share = _informative_share(problem)
     need = size / share  # rows that carry as much as `size` rows of a continuous response
     found = Start(start)
-    sizes = _sample_sizes(rows, size, need)
+    sizes = [min(count, problem.sample.rows) for count in _sample_sizes(rows, size, need)]
     for count in sizes:
         sample = source.sample(count)
         stands_in = not wide and count == sizes[-1] and count >= 40 * need
@@ -127,14 +128,17 @@ def sample_start(source: Memory, problem: Problem, start: Array, curvature: str)
         steps = found.steps + rough.steps
         if rough.factor is None or rough.sums is None:
             return Start(start, steps=steps)
-        total = float(rows) if problem.weight is None else float(np.sum(problem.weight, dtype=float))
-        scale = total / rough.weight
+        scale = rows / problem.sample.rows * _total_weight(problem.sample) / rough.weight
         if stands_in:
             helper = StandIn(sample.sum, scale, count * share, rough.beta, rough.sums)
             found = Start(rough.beta, rough.factor.weighted(scale), helper, steps)
         else:
             found = Start(rough.beyond, rough.factor.weighted(scale) if count >= 40 * need else None, None, steps)
     return found
+
+
+def _total_weight(problem: Problem) -> float:
+    return float(problem.rows) if problem.weight is None else float(np.sum(problem.weight, dtype=float))
 
 
 def _sample_sizes(rows: int, size: int, need: float) -> list[int]:
@@ -148,9 +152,9 @@ def _sample_sizes(rows: int, size: int, need: float) -> list[int]:
     return [first, most] if most >= 3 * first else [most]
 
 
-def _informative_share(problem: Problem) -> float:
+def _informative_share(problem: Problem | Streamed) -> float:
     """How much a row says, relative to a continuous response: rare events are few rows in disguise."""
-    y = np.asarray(problem.y[:: max(1, problem.rows // 8192)], dtype=float)
+    y = np.asarray(problem.y[:: max(1, problem.sample.rows // 8192)], dtype=float)
     if problem.equations is not None:
         return min(1.0, 2.0 * float(np.unique(y, return_counts=True)[1].min()) * (problem.equations + 1) / len(y) + 1e-3)
     space, support = problem.family.mean_space, problem.family.support

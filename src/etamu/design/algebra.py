@@ -6,7 +6,7 @@ their first appearance, and the order of terms that of their degree, then of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import comb
 
 from etamu.design.parser import Binary, Call, Node, Number, Unary, spine, write
@@ -27,12 +27,9 @@ class Algebra:
         self._bit: dict[Node, int] = {}
         self.intercept = True
         self.aside: dict[str, list[Node]] = {name: [] for name in _ASIDE}
-        self._masks = sorted(self._sum(tree, 1, True), key=int.bit_count)  # stable: appearance within a degree
-
-    @property
-    def terms(self) -> tuple[Term, ...]:
+        masks = sorted(self._sum(tree, 1, True), key=int.bit_count)  # stable: appearance within a degree
         variables = list(self._bit)
-        return tuple(tuple(v for k, v in enumerate(variables) if mask >> k & 1) for mask in self._masks)
+        self.terms: tuple[Term, ...] = tuple(tuple(variables[k] for k in _bits(mask)) for mask in masks)
 
     def _sum(self, node: Node, sign: int, outermost: bool) -> dict[int, None]:
         """The terms of a sum, each once; what is subtracted is taken from those before it."""
@@ -61,7 +58,7 @@ class Algebra:
             case Call(function) if function in _ASIDE:
                 self._set_aside(node, sign, outermost)
                 return ()
-            case Binary("+" | "-") | Unary():
+            case Binary("+" | "-") | Unary("+" | "-"):
                 return self._sum(node, sign, outermost)
             case Binary("*" | ":" | "/" | "%in%" | "^"):
                 return self._product(node)
@@ -94,6 +91,13 @@ class Algebra:
             case _:  # %in%
                 nest = _union(right)
                 return dict.fromkeys(term | nest for term in left)
+
+
+def _bits(mask: int) -> Iterator[int]:
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
 
 
 def _cross(left: list[int], right: list[int]) -> dict[int, None]:

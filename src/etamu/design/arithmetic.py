@@ -103,7 +103,7 @@ def _values(node: Node, table: Table, learnt: Mapping[Node, State]) -> Array:
             return _values(operand, table, learnt)
         case Binary(operator, left, right):
             a, b = (_operand(part, table, learnt) for part in (left, right))
-            return np.broadcast_to(np.asarray(_OPERATORS[operator](a, b), dtype=float), (table.rows,))  # type: ignore[arg-type]
+            return np.broadcast_to(np.asarray(_OPERATORS[operator](a, b), dtype=float), (table.rows,))  # type: ignore[arg-type, type-var]
         case Call(function, arguments) if function in STANDARD:
             if node not in learnt:
                 raise FormulaError(f"formula: {write(node)} learns from the data, so it can stand in a term only.")

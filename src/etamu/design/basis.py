@@ -5,7 +5,7 @@ A basis is what the formula says (frozen) and what it learnt (a State of plain n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Poly:
     def learn(self, moments: Moments, sketch: Sketch) -> State:
         if self.raw:
             return {}
-        narrow = Moments(moments.n, moments.low, moments.high, moments.factor[: self.degree + 1, : self.degree + 1])
+        narrow = replace(moments, factor=moments.factor[: self.degree + 1, : self.degree + 1])
         matrix = narrow.orthonormal()
         if matrix is None:
             raise DataError(f"`poly({write(self.argument)}, {self.degree})` needs more than {self.degree} distinct values; lower the degree.")
@@ -126,7 +126,7 @@ class NaturalSpline:
 
     def columns(self, x: Array, state: State) -> Array:
         spline = _spline(state, 3)
-        inside = np.clip(x, *state["bounds"])
+        inside = np.clip(x, state["bounds"][0], state["bounds"][1])
         values = np.asarray(spline(inside))
         beyond = np.flatnonzero(inside != x)
         values[beyond] += spline.derivative()(inside[beyond]) * (x - inside)[beyond, None]

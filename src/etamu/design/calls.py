@@ -41,9 +41,9 @@ def literal(node: Node, what: str) -> object:
         case Name(value) if value in _CONSTANTS:
             return _CONSTANTS[value]
         case Unary("-" | "+" as sign, operand):
-            value = literal(operand, what)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return -value if sign == "-" else value
+            number = literal(operand, what)
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                return -number if sign == "-" else number
         case List(items) | Call("c", items, ()):
             return tuple(literal(item, what) for item in items)
     raise FormulaError(f"formula: {what} is '{write(node)}'; write a number, a text in quotes, True, False or a list such as [1, 2].")

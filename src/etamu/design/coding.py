@@ -7,6 +7,7 @@ factor of the first term that has one is coded by all its indicators.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from etamu.design.algebra import Term
@@ -25,11 +26,16 @@ def fully_coded(terms: Sequence[Term], factors: Collection[Node], intercept: boo
     [[], ['a']]
     """
     out: list[set[Node]] = []
-    earlier: list[frozenset[Node]] = []
+    earlier: defaultdict[Node, list[frozenset[Node]]] = defaultdict(list)  # by the variables in them
+
+    def inside(rest: frozenset[Node]) -> bool:
+        return not rest or any(rest <= other for other in min((earlier[v] for v in rest), key=len))
+
     for term in terms:
         whole = frozenset(term)
-        out.append({v for v in term if v in factors and len(term) > 1 and not any(whole - {v} <= other for other in earlier)})
-        earlier.append(whole)
+        out.append({v for v in term if v in factors and not inside(whole - {v})})
+        for variable in term:
+            earlier[variable].append(whole)
     if not intercept:
         first = next(((k, v) for k, term in enumerate(terms) for v in term if v in factors), None)
         if first is not None:

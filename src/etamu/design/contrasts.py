@@ -48,13 +48,14 @@ def contrast_name(node: Node) -> tuple[str, Node | None]:
         case Call(text, (), ()):
             pass
         case Call(text, (base,), ()) | Call(text, (), (("base" | "reference", base),)):
-            if text.lower() not in ("treatment", "contr.treatment"):
-                raise FormulaError(f"formula: contrast {write(node)} takes no argument.")
+            pass
         case _:
             raise FormulaError(f"formula: `contrast` of C() is {write(node)}; write one of treatment, {', '.join(CONTRASTS)}.")
     name = text.lower().removeprefix("contr.")
     if name not in ("treatment", *CONTRASTS):
         raise unknown("contrast", text, ["treatment", *CONTRASTS])
+    if base is not None and name != "treatment":
+        raise FormulaError(f"formula: contrast {write(node)} takes no argument; write {name}.")
     return name, base
 
 

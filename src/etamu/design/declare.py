@@ -12,7 +12,7 @@ from etamu.design.functions import FUNCTIONS, STANDARD, known
 from etamu.design.parser import Binary, Call, List, Name, Node, Number, Text, Unary, write
 from etamu.errors import FormulaError, unknown
 
-__all__ = ["Arithmetic", "Category", "Column", "Cut", "Quantiles", "Standard", "columns_of", "declare", "read_standard"]
+__all__ = ["Arithmetic", "Category", "Column", "Cut", "Quantiles", "Standard", "category_of", "columns_of", "declare", "read_standard"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ def declare(node: Node) -> Column | Arithmetic | Basis | Category:
             return _spline(node)
         case Call("cbind"):
             raise FormulaError("formula: cbind(...) belongs on the left of '~'.")
+        case Call("c") | List():
+            raise FormulaError(f"formula: the list {write(node)} is not a term; lists stand inside functions.")
         case Call(function) if function not in FUNCTIONS and function not in STANDARD:
             raise unknown("function", function, known())
         case Call():
@@ -95,10 +97,18 @@ def declare(node: Node) -> Column | Arithmetic | Basis | Category:
             raise FormulaError(f"formula: {value:g} is not a term; only 0 and 1 may stand alone.")
         case Text(value):
             raise FormulaError(f"formula: text {value!r} is not a term; write a column name without quotes, or in backquotes.")
-        case List():
-            raise FormulaError(f"formula: the list {write(node)} is not a term; lists stand inside functions.")
         case Binary() | Unary():
             raise FormulaError(f"formula: '{write(node)}' is not a term; for arithmetic write I(...).")
+
+
+def category_of(node: Node) -> Category:
+    """The factor that a variable is, a bare name among them."""
+    match declare(node):
+        case Column(name):
+            return Category(name, name)
+        case Category() as category:
+            return category
+    raise AssertionError(write(node))
 
 
 def columns_of(node: Node) -> list[str]:
@@ -197,15 +207,13 @@ def _spline(node: Call) -> Basis:
         raise FormulaError(f"formula: {function}() has both `df` and `knots`, which each say how many columns there are; remove one.")
     intercept = boolean(bound, "intercept", function, False)
     if function == "ns":
+        if df is not None and df < 1 + intercept:
+            raise FormulaError(f"formula: `df` of ns() is {df}; with an intercept it must be at least 2.")
         return NaturalSpline(x, df, knots, intercept, bounds)
     if function == "bs":
-        degree = whole(bound, "degree", "bs", 0, 20)
-        degree = 3 if degree is None else degree
-        least = max(degree + intercept, 1)
-        if df is not None and df < least:
-            raise FormulaError(f"formula: `df` of bs() is {df}; with degree={degree} it must be at least {least}.")
-        if degree == 0 and df is None and knots is None and not intercept:
-            raise FormulaError("formula: bs() with degree=0 and no knots has no columns; give df= or knots=.")
+        degree = whole(bound, "degree", "bs", 1, 20) or 3
+        if df is not None and df < degree + intercept:
+            raise FormulaError(f"formula: `df` of bs() is {df}; with degree={degree} it must be at least {degree + intercept}.")
         return BSpline(x, df, knots, degree, intercept, bounds)
     if df is None or df < 2:
         raise FormulaError("formula: cr() needs `df`, the number of its columns, 2 or more; write for example cr(x, df=5).")

@@ -18,7 +18,7 @@ from etamu.design.algebra import Term
 from etamu.design.arithmetic import evaluate
 from etamu.design.coding import fully_coded
 from etamu.design.columns import Column, Design, Levels, Part
-from etamu.design.declare import Arithmetic, Category, declare
+from etamu.design.declare import Arithmetic, Category, category_of, declare
 from etamu.design.declare import Column as Named
 from etamu.design.factors import Factor, codes_of
 from etamu.design.frames import Table
@@ -80,9 +80,7 @@ class _Encoder:
 
     def _coded(self, variable: Node) -> Array:
         if variable not in self._codes:
-            found = declare(variable)
-            category = found if isinstance(found, Category) else Category(variable.value, variable.value)  # type: ignore[union-attr]
-            self._codes[variable] = codes_of(category, self.spec.factor_of[variable], self.table, self.unseen)
+            self._codes[variable] = codes_of(category_of(variable), self.spec.factor_of[variable], self.table, self.unseen)
         return self._codes[variable]
 
     def _columns(self, variable: Node) -> list[Numeric]:
@@ -134,7 +132,8 @@ class _Cells:
         kind = np.min_scalar_type(prod(self.counts) - 1)
         out = codes[-1].astype(kind)
         for count, code in zip(self.counts[-2::-1], codes[-2::-1]):
-            np.multiply(out, kind.type(count), out=out)
+            if count <= np.iinfo(kind).max:  # else all the others have one level, and out is 0
+                np.multiply(out, kind.type(count), out=out)
             np.add(out, code, out=out, casting="unsafe")
         return out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def interval_names(breaks: Sequence[float]) -> tuple[str, ...]:
         if len(set(shown)) == len(shown) and (digits == 17 or all(float(s) == b for s, b in zip(shown, breaks)) or digits >= 6):
             break
     edges = ["-inf", *shown, "inf"]
-    return tuple(f"({a},{b}]" for a, b in zip(edges, edges[1:]))
+    return tuple(f"({a},{b}]" for a, b in pairwise(edges))
 
 
 def rows_present(names: Sequence[str], table: Table) -> Array:

@@ -12,19 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from etamu.design import labels as _labels
+from etamu.design.labels import Labels, is_missing, level_name
 from etamu.errors import DataError, LengthError, MissingValueError, SpecificationError, unknown
 
 __all__ = ["Labels", "Table", "as_table", "as_vector", "encode_labels", "is_table", "level_name"]
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Labels:
-    """A column of labels: int32 codes into ``levels``; -1 marks a missing value."""
-
-    codes: np.ndarray[Any, np.dtype[np.int32]]
-    levels: tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class Table:
 
 
 def _all_numbers(values: list[Any]) -> bool:
-    return all(_is_missing(v) or (isinstance(v, (int, float, np.number)) and not isinstance(v, bool)) for v in values)
+    return all(is_missing(v) or (isinstance(v, (int, float, np.number)) and not isinstance(v, bool)) for v in values)
 
 
 def _numeric(dtype: np.dtype[Any]) -> bool:
@@ -178,7 +172,7 @@ def as_vector(values: Any, name: str) -> Array:
 def _from_objects(column: Array, name: str) -> Array:
     """Python numbers in an object array; anything else among them is named with its row."""
     for row, value in enumerate(column):
-        if _is_missing(value):
+        if is_missing(value):
             raise MissingValueError(f"`{name}` is missing in row {row}; drop or fill those rows, or pass missing='drop'.")
         if not isinstance(value, (int, float, np.number, np.bool_)):
             raise DataError(f"`{name}` holds {value!r} in row {row}, which is not a number; convert the column, or use C({name}) in a formula.")
@@ -188,49 +182,6 @@ def _from_objects(column: Array, name: str) -> Array:
         raise DataError(f"`{name}` holds a whole number beyond the range of doubles; rescale the column.") from None
 
 
-def level_name(level: object) -> str:
-    """How a level is written in a coefficient's name."""
-    if isinstance(level, float) and level.is_integer():
-        return str(int(level))
-    return str(level)
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, (float, np.floating)) and value != value)
-
-
 def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels:
-    """Codes of a column of labels. New levels are sorted, unless the column is categorical with an order of its own."""
-    column = column if isinstance(column, np.ndarray) else _series_or_array(column)
-    values, own = _values_and_categories(column)
-    try:
-        distinct = set(values)
-    except TypeError:
-        raise DataError("a column of labels holds lists or other containers; pass text, numbers or booleans.") from None
-    if levels is None:
-        present = {v for v in distinct if not _is_missing(v)}
-        levels = [c for c in own if c in present] if own is not None else _sorted(present)
-    index: dict[object, int] = {level: k for k, level in enumerate(levels)}
-    try:
-        codes = np.fromiter(map(index.__getitem__, values), dtype=np.int32, count=len(values))
-    except KeyError:
-        codes = np.fromiter((index.get(v, -1 if _is_missing(v) else -2) for v in values), dtype=np.int32, count=len(values))
-    return Labels(codes, tuple(levels))
-
-
-def _values_and_categories(column: Any) -> tuple[list[object], list[object] | None]:
-    if isinstance(column, np.ndarray):
-        return column.tolist(), None
-    import narwhals.stable.v2 as nw
-
-    own = None
-    if isinstance(column.dtype, (nw.Categorical, nw.Enum)):
-        own = column.cat.get_categories().to_list()
-    return column.to_list(), own
-
-
-def _sorted(values: set[Any]) -> list[object]:
-    try:
-        return sorted(values)
-    except TypeError:
-        return sorted(values, key=lambda v: (type(v).__name__, str(v)))
+    """Codes of a column of labels, whatever holds it."""
+    return _labels.encode_labels(column if isinstance(column, np.ndarray) else _series_or_array(column), levels)

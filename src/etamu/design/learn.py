@@ -7,8 +7,7 @@ inside ``center``, ``scale``, ``poly``, ``bs``, ``ns``, ``cr`` and ``bin`` their
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,98 +16,16 @@ from etamu.design.basis import Basis
 from etamu.design.declare import Arithmetic, Category, Column, Cut, Quantiles, Standard, declare, read_standard
 from etamu.design.factors import Factor, interval_names, missing_label, numbers_or_nan
 from etamu.design.frames import Table, level_name
-from etamu.design.moments import Moments
 from etamu.design.parser import Node, write
+from etamu.design.seen import LabelCounts, Need, Numbers
 from etamu.design.sketch import Sketch
 from etamu.design.spec import DesignSpec
 from etamu.design.terms import Formula, expand
 from etamu.errors import DataError, MissingValueError, NotEnoughDataError, SpecificationError, unknown
 
-__all__ = ["MISSING", "LabelCounts", "Numbers", "Scan", "learn"]
+__all__ = ["MISSING", "Scan", "learn"]
 
 MISSING = ("raise", "drop", "level")
-
-
-@dataclass(frozen=True)
-class Absent:
-    """How many values were missing, and the first row of them."""
-
-    count: int = 0
-    row: int = 0
-
-    @staticmethod
-    def of(absent: np.ndarray[Any, Any], start: int) -> Absent:
-        count = int(absent.sum())
-        return Absent(count, start + int(np.argmax(absent)) if count else 0)
-
-    def merge(self, other: Absent, start: int) -> Absent:
-        """``other`` counts its rows from ``start`` of this."""
-        return Absent(self.count + other.count, self.row if self.count else other.row + start)
-
-
-@dataclass(frozen=True)
-class LabelCounts:
-    """The labels of a column with their counts, in the order of their levels; ``own`` are its categories, if it has them."""
-
-    counts: dict[object, int]
-    own: tuple[object, ...] | None
-    absent: Absent
-
-    @staticmethod
-    def of(name: str, table: Table) -> LabelCounts:
-        labels = table.labels(name)
-        seen = np.bincount(labels.codes[labels.codes >= 0], minlength=len(labels.levels))
-        return LabelCounts(dict(zip(labels.levels, seen.tolist())), _categories(table.columns[name]), Absent.of(labels.codes == -1, 0))
-
-    def merge(self, other: LabelCounts, start: int) -> LabelCounts:
-        counts = {k: self.counts.get(k, 0) + other.counts.get(k, 0) for k in {**self.counts, **other.counts}}
-        own = self.own if self.own == other.own else None
-        order = [c for c in own if c in counts] if own is not None else _ordered(counts)
-        return LabelCounts({k: counts[k] for k in order}, own, self.absent.merge(other.absent, start))
-
-
-def _categories(column: Any) -> tuple[object, ...] | None:
-    if isinstance(column, np.ndarray):
-        return None
-    import narwhals.stable.v2 as nw
-
-    return tuple(column.cat.get_categories().to_list()) if isinstance(column.dtype, (nw.Categorical, nw.Enum)) else None
-
-
-def _ordered(labels: dict[object, int]) -> list[object]:
-    try:
-        return sorted(labels)  # type: ignore[type-var]
-    except TypeError:
-        return sorted(labels, key=lambda v: (type(v).__name__, str(v)))
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """The finite values of an expression, as far as their moments and quantiles are asked for."""
-
-    moments: Moments
-    sketch: Sketch | None
-    absent: Absent
-
-    @staticmethod
-    def of(x: np.ndarray[Any, Any], need: Need) -> Numbers:
-        finite = x[np.isfinite(x)]
-        return Numbers(Moments.of(finite, need.moments), Sketch.of(finite) if need.sketch else None, Absent.of(np.isnan(x), 0))
-
-    def merge(self, other: Numbers, start: int) -> Numbers:
-        sketch = None if self.sketch is None or other.sketch is None else self.sketch.merge(other.sketch)
-        return Numbers(self.moments.merge(other.moments), sketch, self.absent.merge(other.absent, start))
-
-
-@dataclass(frozen=True)
-class Need:
-    """Polynomial degree of the moments, and whether quantiles are wanted."""
-
-    moments: int = 0
-    sketch: bool = False
-
-    def __or__(self, other: Need) -> Need:
-        return Need(max(self.moments, other.moments), self.sketch or other.sketch)
 
 
 class Scan:
@@ -136,6 +53,8 @@ class Scan:
 
     def add(self, table: Table) -> Scan:
         """One more batch; the first says which columns '.' means and which bare names are factors."""
+        if table.rows == 0:  # says nothing about the types of its columns
+            return self
         if not self._started:
             self._start(table)
         batch = Scan(self.formula)
@@ -174,18 +93,21 @@ class Scan:
             match declare(node):
                 case Column(name):
                     self._natural[name] = table.is_text(name)
-                case Category(Cut(argument)):
-                    self._need(argument, Need())
-                case Category(Quantiles(argument)):
-                    self._need(argument, Need(0, True))
-                case Category(str() as name):
-                    table.is_text(name)  # refuses what is neither numbers nor labels
+                case Category(source):
+                    self._need_source(source, table)
                 case Arithmetic(_, standards):
                     for call in standards:
                         self._need(read_standard(call).argument, Need(1))
                 case basis:
                     self._need(basis.argument, Need(basis.moments, basis.sketch))
         self._started = True
+
+    def _need_source(self, source: str | Cut | Quantiles, table: Table) -> None:
+        match source:
+            case str(name):
+                table.is_text(name)  # refuses what is neither numbers nor labels
+            case Cut(argument) | Quantiles(argument):
+                self._need(argument, Need(0, isinstance(source, Quantiles)))
 
     def _need(self, node: Node, need: Need) -> None:
         self._needs[node] = self._needs.get(node, Need()) | need

@@ -24,25 +24,27 @@ class Moments:
     """n values between low and high, and the factor of their Chebyshev polynomials up to a degree."""
 
     n: int
+    total: float
     low: float
     high: float
     factor: Array
 
     @staticmethod
+    @np.errstate(over="ignore")
     def of(x: Array, degree: int) -> Moments:
         if len(x) == 0:
-            return Moments(0, np.inf, -np.inf, np.zeros((0, degree + 1)))
+            return Moments(0, 0.0, np.inf, -np.inf, np.zeros((0, degree + 1)))
         low, high = float(x.min()), float(x.max())
-        centre, half = _interval(low, high)
-        factor = np.zeros((0, degree + 1))
+        factor: Array = np.zeros((0, degree + 1))
+        if degree == 0:  # only the range is asked for
+            return Moments(len(x), float(x.sum()), low, high, np.full((1, 1), np.sqrt(len(x))))
         for at in range(0, len(x), _BLOCK):
-            rows = chebvander((x[at : at + _BLOCK] - centre) / half, degree)
-            factor = np.linalg.qr(np.vstack([factor, rows]), mode="r")
-        return Moments(len(x), low, high, factor)
+            factor = _triangle([factor, _rows(x[at : at + _BLOCK], low, high, degree)])
+        return Moments(len(x), float(x.sum()), low, high, factor)
 
     @property
     def degree(self) -> int:
-        return self.factor.shape[1] - 1
+        return int(self.factor.shape[1]) - 1
 
     @property
     def centre(self) -> float:
@@ -54,7 +56,7 @@ class Moments:
 
     @property
     def mean(self) -> float:
-        return self.centre + self.half * float(self.factor[0, 1] / self.factor[0, 0])
+        return self.total / self.n
 
     @property
     def deviation(self) -> float:
@@ -72,16 +74,17 @@ class Moments:
         if not (self.n and other.n):
             return self if self.n else other
         low, high = min(self.low, other.low), max(self.high, other.high)
-        factors = [m._moved(low, high) for m in (self, other)]
-        return Moments(self.n + other.n, low, high, np.linalg.qr(np.vstack(factors), mode="r"))
+        factor = _triangle([m._moved(low, high) for m in (self, other)])
+        return Moments(self.n + other.n, self.total + other.total, low, high, factor)
 
     def _moved(self, low: float, high: float) -> Array:
         """The factor on a wider interval: its polynomials written in those of the narrow one."""
         if (low, high) == (self.low, self.high):
             return self.factor
+        if self.low == self.high:  # one value, n times
+            return float(np.sqrt(self.n)) * _rows(np.array([self.low]), low, high, self.degree)
         nodes = chebpts1(self.degree + 1)
-        centre, half = _interval(low, high)
-        wide = chebvander((self.centre + self.half * nodes - centre) / half, self.degree)
+        wide = _rows(self.centre + self.half * nodes, low, high, self.degree)
         return np.asarray(self.factor @ np.linalg.solve(chebvander(nodes, self.degree), wide))
 
     def orthonormal(self) -> Array | None:
@@ -90,7 +93,16 @@ class Moments:
         diagonal = np.diag(self.factor)
         if len(self.factor) <= self.degree or (np.abs(diagonal) <= 1e-12 * scale).any():
             return None
-        return np.linalg.inv(self.factor * np.sign(diagonal)[:, None])[:, 1:]
+        return np.asarray(np.linalg.inv(self.factor * np.sign(diagonal)[:, None])[:, 1:])
+
+
+def _rows(x: Array, low: float, high: float, degree: int) -> Array:
+    centre, half = _interval(low, high)
+    return np.asarray(chebvander((x - centre) / half, degree))
+
+
+def _triangle(stacked: list[Array]) -> Array:
+    return np.asarray(np.linalg.qr(np.vstack(stacked), mode="r"))
 
 
 def _interval(low: float, high: float) -> tuple[float, float]:

@@ -1,7 +1,17 @@
 """What a formula means: its response, its terms, its offsets and weights, as frozen data.
 
 A term is a product of variables; a variable is a column, an arithmetic expression, a basis such as ``bs(x, df=5)`` or a
-factor such as ``C(g)``.  ``algebra.py`` multiplies terms out, ``declare.py`` reads what a variable is.
+factor such as ``C(g)``.  ``algebra.py`` multiplies terms out, ``declare.py`` reads what a variable is.  The language:
+
+    + - : * / ^ %in% ( )  1  0  -1  .           terms, as in R; `odd name` in backquotes
+    I log log1p exp sqrt abs center scale       one numeric column; your own through functions.register
+    poly(x, degree, raw=False)                  orthogonal polynomials
+    bs(x, df=, knots=, degree=3, intercept=False, bounds=[low, high])   ns(x, df=, knots=, intercept=False, bounds=)
+    cr(x, df=)                                  natural cubic spline by its values at df + 1 knots, centred: df columns
+    C(g, contrast, base=, levels=[...])         contrast: treatment, sum, helmert, poly; factor() is the same
+    cut(x, [breaks])   bin(x, n)                factors of intervals
+    offset(...)   weights(...)                  no terms: they are set aside
+    cbind(successes, failures)                  a response
 """
 
 from __future__ import annotations

@@ -104,9 +104,7 @@ def save(fit: Fit, path: Any) -> None:
         "intercept": bool(fit.intercept),
         "aliased": list(fit.aliased),
         "diverging": list(fit.diverging),
-        "design": None
-        if fit.spec is None
-        else {**fit.spec.to_dict(), "factors": [{**f, "levels": _plain(f["levels"])} for f in fit.spec.to_dict()["factors"]]},  # type: ignore[attr-defined]
+        "design": None if fit.spec is None else fit.spec.to_dict(),
         "offset_given": fit.offset_given,
         "exposure": fit.exposure,
         "offset": fit.offset,

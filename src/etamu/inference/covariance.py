@@ -73,7 +73,13 @@ class Scaling:
 
 def _factor(sums: Sums) -> Factorised | FactorisedArrow | None:
     found = factorise(sums)
-    if found is None and not isinstance(sums.information, Arrow) and sums.information is not None and sums.form == "gram" and np.isfinite(sums.information).all():
+    if (
+        found is None
+        and not isinstance(sums.information, Arrow)
+        and sums.information is not None
+        and sums.form == "gram"
+        and np.isfinite(sums.information).all()
+    ):
         values, vectors = np.linalg.eigh(sums.information)
         if values[0] > 0:
             triangle = np.asarray(np.linalg.qr(np.sqrt(values)[:, None] * vectors.T, mode="r"))

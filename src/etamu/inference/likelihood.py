@@ -6,15 +6,13 @@ import math
 
 import numpy as np
 
-from etamu.design.columns import Column, Design
 from etamu.errors import UndefinedStatisticError
 from etamu.families.multinomial import Multinomial
-from etamu.rows import row_terms
 from etamu.solvers.base import Control
 from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton import newton
-from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed, open_source
 from etamu.sums import Request
 
 __all__ = ["log_likelihood", "null_deviance", "weighted_mean"]
@@ -22,34 +20,36 @@ __all__ = ["log_likelihood", "null_deviance", "weighted_mean"]
 _SLAB = 1 << 16
 
 
-def weighted_mean(problem: Problem) -> float:
+def weighted_mean(problem: Problem | Streamed) -> float:
     """Sum w y / sum w, in slabs so that no second vector of the data's length is made."""
-    if problem.weight is None and problem.y.dtype == np.float64:
-        return float(np.add.reduce(problem.y)) / problem.rows
     top = bottom = 0.0
-    for a in range(0, problem.rows, _SLAB):
-        y, w, _ = problem.vectors(slice(a, a + _SLAB))
-        top += float(np.add.reduce(w * y))
-        bottom += float(w.sum())
+    for part in problem.batches():
+        if part.weight is None and part.y.dtype == np.float64:
+            top += float(np.add.reduce(part.y))
+            bottom += part.rows
+            continue
+        for a in range(0, part.rows, _SLAB):
+            y, w, _ = part.vectors(slice(a, a + _SLAB))
+            top += float(np.add.reduce(w * y))
+            bottom += float(w.sum())
     return top / bottom
 
 
-def null_deviance(problem: Problem, intercept: bool, control: Control) -> float:
+def null_deviance(problem: Problem | Streamed, intercept: bool, control: Control) -> float:
     """Deviance of the model with the intercept only (or with no column at all), keeping the offset.
 
     With an offset the intercept is fitted; without one the mean is the weighted mean of y.
     """
     if isinstance(problem.family, Multinomial):
         return _multinomial_null(problem, intercept)
+    source = open_source(problem.constant(), control.threads)
     if not intercept:
-        return _deviance_at(problem, 0.0)
+        return source.sum(Request(np.zeros(1), 0)).deviance
     mean = weighted_mean(problem)
     with np.errstate(all="ignore"):
         eta = float(problem.link.eta(np.array([mean]))[0])
     if problem.offset is None:
-        return _deviance_at(problem, eta)
-    design = Design((Column("Intercept"),), problem.rows)
-    source = Memory(Problem(design, problem.y, problem.family, problem.link, problem.weight, problem.offset), control.threads)
+        return source.sum(Request(np.array([eta]), 0)).deviance
     known = problem.family.dispersion_known
     center = float(np.mean(problem.offset))
     starts = [np.array([eta - center]), np.array([eta])]
@@ -60,26 +60,19 @@ def null_deviance(problem: Problem, intercept: bool, control: Control) -> float:
     return math.nan
 
 
-def _deviance_at(problem: Problem, constant: float) -> float:
-    total = 0.0
-    for a in range(0, problem.rows, _SLAB):
-        y, w, offset = problem.vectors(slice(a, a + _SLAB))
-        total += float(row_terms(problem.family, problem.link, y, offset + constant, w).deviance.sum())
-    return total
-
-
-def _multinomial_null(problem: Problem, intercept: bool) -> float:
+def _multinomial_null(problem: Problem | Streamed, intercept: bool) -> float:
     classes = (problem.equations or 1) + (problem.reference is not None)
     counts = np.zeros(classes)
-    for a in range(0, problem.rows, _SLAB):
-        y, w, _ = problem.vectors(slice(a, a + _SLAB))
-        counts += np.bincount(y.astype(int), weights=w, minlength=classes)
+    for part in problem.batches():
+        for a in range(0, part.rows, _SLAB):
+            y, w, _ = part.vectors(slice(a, a + _SLAB))
+            counts += np.bincount(y.astype(int), weights=w, minlength=classes)
     share = counts / counts.sum() if intercept else np.full(classes, 1 / classes)
     present = counts > 0
     return float(-2 * (counts[present] * np.log(share[present])).sum())
 
 
-def log_likelihood(problem: Problem, beta: np.ndarray, deviance: float, n: float, sum_weight: float, frequency: np.ndarray | None) -> float:
+def log_likelihood(problem: Problem | Streamed, beta: np.ndarray, deviance: float, n: float, sum_weight: float) -> float:
     """Sum of the log-density at the fitted means; the dispersion is R's (deviance over n or over the weights)."""
     family = problem.family
     if not family.likelihood:
@@ -90,14 +83,13 @@ def log_likelihood(problem: Problem, beta: np.ndarray, deviance: float, n: float
     if phi <= 0 or not math.isfinite(phi):
         return math.inf if phi == 0 else math.nan
 
-    def density(rows: slice, eta: np.ndarray) -> np.ndarray:
-        y, w, _ = problem.vectors(rows)
+    def density(part: Problem, rows: slice, eta: np.ndarray) -> np.ndarray:
+        y, w, _ = part.vectors(rows)
         used = w > 0
-        f = np.ones_like(w) if frequency is None else np.asarray(frequency[rows], dtype=float)
+        f = np.ones_like(w) if part.frequency is None else np.asarray(part.frequency[rows], dtype=float)
         prior = np.where(used, w / np.where(f > 0, f, 1.0), 1.0)
         with np.errstate(all="ignore"):
             values = family.log_density(y, problem.link.mu(eta), prior, phi)
-        return np.where(used, f * values, 0.0)
+        return np.array([np.where(used, f * values, 0.0).sum()])
 
-    source = Memory(problem, 1)
-    return float(source.map(density, beta).sum())
+    return float(open_source(problem, 1).map(density, beta).sum())

@@ -13,7 +13,8 @@ from etamu.design.inputs import read_matrix
 from etamu.design.terms import from_table
 from etamu.errors import SpecificationError
 from etamu.families.multinomial import Multinomial
-from etamu.sources.memory import Memory
+from etamu.sources.problem import Problem
+from etamu.sources.streamed import open_source
 
 if TYPE_CHECKING:
     from etamu.model import Fit
@@ -27,7 +28,7 @@ _SLAB = 1 << 15
 def training_eta(fit: Fit) -> Array:
     """Eta of the rows of the fit; for K reported classes the K predictors."""
     e = fit._estimate()
-    eta = Memory(fit._problem(), 1).map(lambda rows, x: x, e.gamma)
+    eta = open_source(fit._problem(), 1).map(lambda problem, rows, x: x, e.gamma)
     return eta if e.expansion is None else eta @ e.expansion.T
 
 
@@ -55,7 +56,7 @@ def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any) -> Array:
         rows = slice(a, min(a + _SLAB, design.rows))
         eta[rows] = design.block(rows) @ beta
     if not np.isfinite(eta).all():
-        error = describe_bad_design(design)
+        error = describe_bad_design(Problem(design, eta, fit.family, fit.link))
         if error is not None:
             raise error
     if total is not None:

@@ -14,7 +14,7 @@ Reference: Nocedal & Wright, *Numerical Optimization*, 2nd ed. (2006), chapters 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from etamu.sums import Objective, Request, Sums
 
 __all__ = ["Newton", "Problem", "newton"]
 
-_CURRENT = 1e-7  # relative age at which information and dispersion still count as those at the solution
+_CURRENT = 1e-7  # change of eta (in columns of spread 1) over which information and dispersion still count as those at the solution
 _HALVINGS = 30
 _SLOW = 0.5  # contraction above which a stale information is renewed
 _PATIENCE = 3  # drifting steps in a row before the estimate is called infinite
@@ -171,14 +171,14 @@ class _Iteration:
         """``tol`` in standard errors; of many rows these are small, so that more of them are still the same digits."""
         return self.control.tol * sigma * max(1.0, math.sqrt(n / 1000))
 
-    def may_end(self, after: float, sigma: float, n: float, floor: float) -> bool:
+    def may_end(self, after: float, sigma: float, n: float, floor: float, size: float) -> bool:
         """Whether the next pass is likely to be the last."""
         if self.problem.form == "factor" or self.problem.quadratic or (self.exact and not self.wide):
             return True
         if after <= floor:
             return True
         age = after if self.exact else max(after, self.previous)
-        return after <= _CURRENT * math.sqrt(n) * sigma and self.kappa * age * after <= self.tolerance(n, sigma)
+        return size <= _CURRENT and self.kappa * age * after <= self.tolerance(n, sigma)
 
     def solution(self, beta: Array, sums: Sums, status: Status, decrement: float = 0.0, error: float = math.inf, moving: Any = None) -> Solution:
         """The end of the iteration; sums that lack the information are completed."""
@@ -201,7 +201,7 @@ def newton(
     problem = problem or Problem()
     curvature = "expected" if problem.form == "factor" else (method or Newton()).information
     it = _Iteration(Recorder(objective, control.progress), control, problem, curvature, np.array(start, dtype=float), factor, stand_in)
-    last = it.may_end(math.inf, 1.0, 1.0, 0.0)
+    last = it.may_end(math.inf, 1.0, 1.0, 0.0, math.inf)
     sums = None
     for _ in range(control.max_iter):
         request = it.request(last)
@@ -246,16 +246,15 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
-    young = _CURRENT * math.sqrt(sums.n) * sigma
-    current = at_rounding or it.problem.quadratic or decrement <= young
+    current = at_rounding or it.problem.quadratic or size <= _CURRENT
     steady = complete and not (it.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
-    if not ends and it.stand_in is not None and it.fresh and not it.shortened and (it.exact or after > young):
+    if not ends and it.stand_in is not None and it.fresh and not it.shortened and (it.exact or size * after > _CURRENT * decrement):
         improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature)
         if improved is not None:
             step, after = improved.step, it.stand_in.noise(len(step)) * improved.correction
             it.kappa = 2 * improved.correction / squared
-            moves = it.exact and decrement * it.stand_in.noise(1) <= young
+            moves = it.exact and size * it.stand_in.moving_noise() <= _CURRENT
             ends = steady and known_end and (current or moves) and after <= it.tolerance(sums.n, sigma)
             if ends and not current:
                 sums = it.stand_in.moved(sums, improved)
@@ -264,7 +263,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
         return it.solution(it.beta if stay else it.beta + shaped(step, it.beta), _at_end(it, sums, squared), Status.CONVERGED, decrement, after)
     it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh and it.stand_in is None
     it.beta = it.beta + shaped(step, it.beta)
-    return it.may_end(after, sigma, sums.n, floor)
+    return it.may_end(after, sigma, sums.n, floor, size * after / decrement if decrement > 0 else 0.0)
 
 
 def _damped(sums: Sums) -> Factorised | FactorisedArrow | None:

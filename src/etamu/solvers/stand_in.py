@@ -55,6 +55,12 @@ class StandIn:
         """Bound on the relative error of a remainder of that many entries."""
         return min(0.5, 3.0 * math.sqrt(size / self.rows))
 
+    def moving_noise(self) -> float:
+        """Bound on the relative error of a change of the information: that of the column with the fewest rows to tell it."""
+        assert self.sums.information is not None
+        diagonal = self.sums.information.diagonal()
+        return min(0.5, 3.0 / math.sqrt(self.rows * float(diagonal.min() / diagonal.max())))
+
     def improve(self, run: Recorder, beta: Array, step: Array, solve: Callable[[Array], Array], curvature: str) -> Improved | None:
         """The corrected step; None where the sample leaves the range of numbers or the step is too long for it to tell."""
         if not np.array_equal(beta, self.at):

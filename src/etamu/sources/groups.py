@@ -55,7 +55,7 @@ class Group:
 
     def spread(self, beta: Array) -> Array:
         """What the group adds to eta in each cell."""
-        return np.add.reduce(np.append(beta[self.columns], 0.0)[self.slots], axis=0)
+        return np.asarray(np.add.reduce(np.append(beta[self.columns], 0.0)[self.slots], axis=0))
 
 
 def group_levels(design: Design) -> list[Group]:
@@ -100,6 +100,8 @@ def _product(parts: list[tuple[int, Levels]]) -> Group:
 
 def _compact(codes: Array, cells: int) -> Array:
     """Codes of a type the core reads, contiguous, wide enough for ``cells``; themselves where they are."""
+    if codes.dtype in (np.int8, np.int16) and codes.flags.c_contiguous:
+        codes = codes.view(np.uint8 if codes.dtype == np.int8 else np.uint16)  # codes are never negative
     kinds = ("u1", "u2", "i4") if cells <= 1 << 8 else ("u2", "i4") if cells <= 1 << 16 else ("i4",)
     if codes.dtype.str[1:] in kinds and codes.flags.c_contiguous and codes.dtype.isnative:
         return codes

@@ -121,13 +121,13 @@ class Memory:
         """About that many rows, spread evenly over the whole, as a source of its own."""
         return Sample(self, rows)
 
-    def map(self, kernel: Callable[[slice, np.ndarray], np.ndarray], beta: np.ndarray) -> np.ndarray:
-        """kernel(rows, eta) for each stretch of rows, joined in row order."""
+    def map(self, kernel: Callable[[Problem, slice, np.ndarray], np.ndarray], beta: np.ndarray) -> np.ndarray:
+        """kernel(problem, rows, eta) for each stretch of rows, joined in row order."""
         parts = []
         for a in range(0, self.problem.rows, 65536):
             rows = slice(a, min(a + 65536, self.problem.rows))
             eta = self.plan.predictor(rows.start, rows.stop, beta) if self.plan else plain.predictor(self.problem, rows, beta)
-            parts.append(kernel(rows, eta))
+            parts.append(kernel(self.problem, rows, eta))
         return np.concatenate(parts)
 
 

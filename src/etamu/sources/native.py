@@ -109,7 +109,7 @@ class Plan:
         return out
 
     def add(self, total: Sums, part: Sums) -> Sums:
-        """total + part, in the memory of the one; the other's is kept for the next chunk."""
+        """Total + part, in the memory of the one; the other's is kept for the next chunk."""
         if part.information is None:
             return total + part
         np.add(total.information, part.information, out=total.information)

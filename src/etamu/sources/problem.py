@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from etamu.design.columns import Design
+from etamu.design.columns import Column, Design
 from etamu.families.base import Family
 from etamu.links import Link
 
@@ -32,6 +33,7 @@ class Problem:
     offset: Array | None = None
     equations: int | None = None
     reference: int | None = None
+    frequency: Array | None = None  # how often each row occurs; already part of the weight
 
     @property
     def rows(self) -> int:
@@ -41,6 +43,34 @@ class Problem:
     def shape(self) -> tuple[int, ...]:
         """Shape of beta."""
         return (self.design.width,) if self.equations is None else (self.design.width, self.equations)
+
+    def batches(self) -> Iterator[Problem]:
+        """The problem, or its rows part by part where they do not lie in memory."""
+        yield self
+
+    @property
+    def sample(self) -> Problem:
+        """Rows to look at when all are not needed."""
+        return self
+
+    def change(self, **fields: Any) -> Problem:
+        """The same rows read otherwise: by another design of the same columns, family, link, ..."""
+        return replace(self, **fields)
+
+    def keep(self, index: Sequence[int]) -> Problem:
+        """The problem on some of its columns."""
+        return replace(self, design=self.design.keep(index))
+
+    def constant(self) -> Problem:
+        """The problem with the intercept alone."""
+        return replace(self, design=Design((Column("Intercept"),), self.rows))
+
+    def observations(self, counted: float) -> float:
+        """How many observations the rows stand for; ``counted`` of them have weight."""
+        if self.frequency is None:
+            return counted
+        used = slice(None) if self.weight is None else self.weight > 0
+        return float(np.sum(self.frequency[used], dtype=float))
 
     def vectors(self, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """y, weight and offset of those rows in float64."""

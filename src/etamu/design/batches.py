@@ -1,0 +1,178 @@
+"""Files read part by part: Parquet by row groups, CSV by blocks, only the columns that are needed.
+
+While one part is worked on the next is decoded by a thread of its own.  (A dataset scanner would do the same, but keeps what
+it has read; these readers let every part go.)  Which rows make a part depends on the files alone.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from etamu.errors import DataError, SpecificationError, unknown
+
+__all__ = ["Files", "open_files"]
+
+_ROWS = 1 << 18  # of a Parquet part, at most
+_BLOCK = 1 << 24  # bytes of a CSV part
+_SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".txt": "csv"}
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files of one kind with the same columns; iterating gives their parts as Arrow tables, in order, as often as wished."""
+
+    paths: tuple[str, ...]
+    kind: str
+    columns: tuple[str, ...] | None = None
+
+    def of(self, columns: Sequence[str]) -> Files:
+        """The same files, of which only these columns are read."""
+        return Files(self.paths, self.kind, tuple(columns))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of the first file."""
+        return tuple(_schema(self.paths[0], self.kind))
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows there are, where the files say so."""
+        if self.kind != "parquet":
+            return None
+        counts: list[int] = [_guarded(path, "its footer", lambda p=path: _parquet(p).metadata.num_rows) for path in self.paths]
+        return sum(counts)
+
+    def check(self) -> None:
+        """Every file has the columns that are read, and of the first file's types."""
+        first = _schema(self.paths[0], self.kind)
+        wanted = self.columns if self.columns is not None else tuple(first)
+        for name in wanted:
+            if name not in first:
+                raise unknown("column", name, first)
+        for path in self.paths[1:]:
+            schema = _schema(path, self.kind)
+            for name in wanted:
+                if name not in schema:
+                    raise DataError(f"file {path!r} has no column {name!r}, but {self.paths[0]!r} has; all files need the same columns.")
+                if schema[name] != first[name]:
+                    raise DataError(
+                        f"column {name!r} is {schema[name]} in {path!r} but {first[name]} in {self.paths[0]!r}; write all files with the same types."
+                    )
+
+    def __iter__(self) -> Iterator[Any]:
+        return _ahead(self._parts())
+
+    def _parts(self) -> Iterator[Any]:
+        for path in self.paths:
+            yield from _parquet_parts(path, self.columns) if self.kind == "parquet" else _csv_parts(path, self.columns)
+
+
+def open_files(path: str | os.PathLike[str]) -> Files:
+    """The files of a path, a folder or a pattern such as ``claims/*.parquet``, in the order of their names."""
+    text = os.fspath(path)
+    if Path(text).is_dir():
+        found = sorted(str(p) for p in Path(text).iterdir() if p.suffix.lower() in _SUFFIXES)
+    elif glob.has_magic(text) and not Path(text).exists():
+        found = sorted(glob.glob(text, recursive=True))
+    else:
+        found = [text] if Path(text).exists() else []
+    if not found:
+        raise DataError(f"`data` {text!r} matches no file; pass a Parquet or CSV file, a folder of them, or a pattern such as 'claims/*.parquet'.")
+    kinds = {_SUFFIXES.get(Path(f).suffix.lower()) for f in found}
+    if len(kinds) != 1 or None in kinds:
+        raise SpecificationError(f"`data` {text!r}: all files must end in .parquet, or all in .csv; found {', '.join(map(repr, found[:3]))}.")
+    return Files(tuple(found), str(kinds.pop()))
+
+
+def _guarded(path: str, what: str, action: Any) -> Any:
+    """Run; what goes wrong is said of the file and the place in it."""
+    import pyarrow as pa
+
+    try:
+        return action()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"file {path!r}, {what}, cannot be read: {str(error).splitlines()[0]}. Nothing was fitted; mend or remove the file.") from None
+
+
+def _parquet(path: str) -> Any:
+    from pyarrow.parquet import ParquetFile
+
+    return ParquetFile(path, pre_buffer=False, memory_map=False)
+
+
+def _schema(path: str, kind: str) -> dict[str, str]:
+    """Names and types of a file's columns."""
+    if kind == "parquet":
+        schema = _guarded(path, "its footer", lambda: _parquet(path).schema_arrow)
+    else:
+        schema = _guarded(path, "its first block", lambda: _csv(path, None).schema)
+    return {name: str(field) for name, field in zip(schema.names, schema.types, strict=True)}
+
+
+def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[Any]:
+    import pyarrow as pa
+
+    file = _guarded(path, "its footer", lambda: _parquet(path))
+    for group in range(file.metadata.num_row_groups):
+        batches = file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=None if columns is None else list(columns), use_threads=False)
+        while (batch := _guarded(path, f"row group {group}", lambda b=batches: next(b, None))) is not None:
+            yield pa.table(batch)
+
+
+def _csv(path: str, columns: Sequence[str] | None) -> Any:
+    import pyarrow.csv as csv
+
+    convert = csv.ConvertOptions(include_columns=None if columns is None else list(columns))
+    return csv.open_csv(path, read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False), convert_options=convert)
+
+
+def _csv_parts(path: str, columns: Sequence[str] | None) -> Iterator[Any]:
+    import pyarrow as pa
+
+    reader = _guarded(path, "its first block", lambda: _csv(path, columns))
+    block = 0
+    while (batch := _guarded(path, f"block {block}", lambda: next(iter(reader), None))) is not None:
+        block += 1
+        yield pa.table(batch)
+
+
+def _ahead(parts: Iterator[Any]) -> Iterator[Any]:
+    """The same parts, the next of which is read while one is in use."""
+    waiting: queue.Queue[Any] = queue.Queue(maxsize=1)
+    stop = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not stop.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def read() -> None:
+        try:
+            for part in parts:
+                if not put(part):
+                    return
+            put(None)
+        except Exception as error:
+            put(error)
+
+    reader = threading.Thread(target=read, name="etamu-read", daemon=True)
+    reader.start()
+    try:
+        while (part := waiting.get()) is not None:
+            if isinstance(part, Exception):
+                raise part
+            yield part
+    finally:
+        stop.set()
+        reader.join()

@@ -1,0 +1,196 @@
+"""From files to a problem whose rows are read in every pass: one scan that learns the formula, then parts that are encoded.
+
+The scan also keeps some of the rows in memory, evenly spread over all of them, for the start of the iteration and for
+what stands in for all rows between passes.  When that is all there is, the fit is one of rows in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from etamu import checks
+from etamu.arguments import Ingredients, build_problem, split_response, without_missing
+from etamu.design.arithmetic import variables
+from etamu.design.batches import Files, open_files
+from etamu.design.encode import encode, offset_of, weights_of
+from etamu.design.frames import Table, as_table
+from etamu.design.labels import encode_labels
+from etamu.design.learn import Scan
+from etamu.design.parser import parse
+from etamu.design.spec import DesignSpec
+from etamu.design.terms import Formula, columns_used, expand, from_table
+from etamu.errors import NotEnoughDataError, SpecificationError
+from etamu.families import Family, Multinomial
+from etamu.links import Link
+from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed
+
+__all__ = ["Model", "is_path", "read_files"]
+
+Array = np.ndarray[Any, Any]
+_HELD = 400_000  # rows that are kept in memory, at most
+_RUN = 64
+
+
+def is_path(data: object) -> bool:
+    """Whether ``data`` names files."""
+    return isinstance(data, (str, os.PathLike))
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is asked of every part: the formula and the arguments beside it, as text."""
+
+    formula: Formula
+    family: Family
+    link: str | Link | None
+    named: dict[str, Any]
+    missing: str
+
+    def columns(self) -> list[str]:
+        """The columns that are read."""
+        texts = [v for v in self.named.values() if isinstance(v, str)]
+        return list(dict.fromkeys([*columns_used(self.formula), *(name for text in texts for name in variables(parse(text)))]))
+
+    def complete(self, table: Table) -> Table:
+        """The rows that are used."""
+        return without_missing(table, self.formula, self.named, self.missing)[0]
+
+    def labels(self, table: Table) -> Any | None:
+        """The labels of a response that is not numbers."""
+        assert self.formula.response is not None
+        y, _ = split_response(self.formula.response, table, self.family)
+        labelled = isinstance(self.family, Multinomial) or checks.is_labelled(y)
+        return y if labelled else None
+
+    def ingredients(self, table: Table, spec: DesignSpec) -> Ingredients:
+        """One part, read."""
+        assert self.formula.response is not None
+        arrays = {name: from_table(value, table, name) for name, value in self.named.items()}
+        inside = weights_of(spec, table)
+        if inside is not None:
+            arrays["weights"] = inside if arrays["weights"] is None else arrays["weights"] * inside
+        y, trials = split_response(self.formula.response, table, self.family)
+        given = [self.named[name] for name in ("offset", "exposure")]
+        offset, exposure = (value if isinstance(value, str) else None for value in given)
+        again = any(value is not None and not isinstance(value, str) for value in given)
+        inner = offset_of(spec, table)
+        design = encode(spec, table)
+        return Ingredients(design, y, self.family, self.link, trials, self.formula.intercept, inner, arrays, spec, again, exposure, offset)
+
+
+@dataclass
+class _Held:
+    """Runs of rows at even distances: every run at first, every second one when those are too many, and so on."""
+
+    step: int = 1
+    runs: int = 0
+    rows: int = 0
+    pieces: list[tuple[Array, Any]] = field(default_factory=list)
+
+    def add(self, table: Any) -> None:
+        number = self.runs + np.arange(table.num_rows) // _RUN  # of each row's run
+        self.runs = int(number[-1]) + 1 if len(number) else self.runs
+        self._keep(number, table)
+        while self.rows > _HELD:
+            self.step *= 2
+            pieces, self.pieces, self.rows = self.pieces, [], 0
+            for numbers, piece in pieces:
+                self._keep(numbers, piece)
+
+    def _keep(self, number: Array, table: Any) -> None:
+        chosen = np.flatnonzero(number % self.step == 0)
+        if len(chosen):
+            self.pieces.append((number[chosen], table.take(chosen)))
+            self.rows += len(chosen)
+
+    def table(self) -> Any:
+        import pyarrow as pa
+
+        return pa.concat_tables([piece for _, piece in self.pieces]).unify_dictionaries()
+
+
+@dataclass
+class _Seen:
+    """What the scan learns of the response and the rows."""
+
+    rows: int = 0
+    levels: set[object] = field(default_factory=set)
+    labelled: bool = False
+
+    def add(self, model: Model, table: Table) -> None:
+        self.rows += table.rows
+        labels = model.labels(table)
+        if labels is not None:
+            self.labelled = True
+            self.levels |= set(encode_labels(np.asarray(labels) if isinstance(labels, list) else labels).levels)
+
+    def ordered(self) -> tuple[object, ...] | None:
+        if not self.labelled:
+            return None
+        try:
+            return tuple(sorted(self.levels))  # type: ignore[type-var]
+        except TypeError:
+            return tuple(sorted(self.levels, key=str))
+
+
+def read_files(
+    path: Any, formula: Formula, family: Family, link: str | Link | None, named: dict[str, Any], missing: str
+) -> Table | tuple[Ingredients, Streamed, checks.Response]:
+    """All rows as a table where they are few; else what the fit needs to read them in every pass."""
+    for name, value in named.items():
+        if value is not None and not isinstance(value, str):
+            raise SpecificationError(f"`{name}` is a {type(value).__name__}, but `data` are files; name a column or an expression of columns.")
+    files = open_files(path)
+    model = Model(expand(formula, files.names), family, link, named, missing)
+    files = files.of(model.columns())
+    files.check()
+    scan, seen, held = Scan(model.formula), _Seen(), _Held()
+    for part in files:
+        table = model.complete(as_table(part))
+        if table.rows:
+            scan.add(table)
+            seen.add(model, table)
+        held.add(part)
+    if seen.rows == 0:
+        raise NotEnoughDataError("`data` have 0 rows; a fit needs at least one.")
+    sample = as_table(held.table())
+    if held.step == 1:
+        return sample
+    return _streamed(files, model, scan.finish(missing), seen, model.complete(sample))
+
+
+def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample: Table) -> tuple[Ingredients, Streamed, checks.Response]:
+    levels = seen.ordered()
+    built = model.ingredients(sample, spec)
+    problem, response = build_problem(built, levels)
+
+    def read() -> Iterator[Problem]:
+        for part in files:
+            table = model.complete(as_table(part))
+            if table.rows:
+                yield build_problem(model.ingredients(table, spec), levels)[0]
+
+    streamed = Streamed(read, problem, seen.rows)
+    return built, streamed, _whole(streamed, response)
+
+
+def _whole(streamed: Streamed, response: checks.Response) -> checks.Response:
+    """One more look at every part: values that no part may have, and whether y varies over all of them."""
+    low, high, weight, observed = np.inf, -np.inf, 0.0, 0.0
+    for part in streamed.read():
+        used = part.y if part.weight is None else part.y[part.weight > 0]
+        if len(used):
+            low, high = min(low, float(used.min())), max(high, float(used.max()))
+        weight += float(part.rows) if part.weight is None else float(part.weight.sum())
+        observed += part.observations(float(len(used)))
+    checks.refuse_all_zero("weights", np.array([weight]))
+    checks.check_variation(
+        checks.Response(np.array([int(low), int(high)]) if response.levels else np.array([low, high]), response.levels), streamed.family, None
+    )
+    return response

@@ -1,0 +1,153 @@
+"""Rows that do not lie in memory: read part by part in every pass, each part summed as rows in memory are.
+
+The parts and the order in which their sums are added belong to the data, so the bits are those of the same parts in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from etamu.design.columns import Design
+from etamu.families.base import Family
+from etamu.links import Link
+from etamu.sources.memory import Memory, Sample
+from etamu.sources.problem import Problem
+from etamu.sums import Request, Sums
+
+__all__ = ["StreamSource", "Streamed", "open_source"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A problem whose rows come from ``read()``, part by part and as often as it is called.
+
+    ``sample`` is the same problem on some of its rows, in memory: what a start, a scale or a name is taken from.
+    """
+
+    read: Callable[[], Iterator[Problem]]
+    sample: Problem
+    rows: int
+    observed: float | None = None  # observations, where rows have frequencies
+    kept: tuple[int, ...] | None = None
+    alone: bool = False  # the intercept only
+    changed: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def design(self) -> Design:
+        """That of the sample: its columns, centre and scale."""
+        return self.sample.design
+
+    @property
+    def family(self) -> Family:
+        return self.sample.family
+
+    @property
+    def link(self) -> Link:
+        return self.sample.link
+
+    @property
+    def weight(self) -> Array | None:
+        """The sample's; None when rows have no weights."""
+        return self.sample.weight
+
+    @property
+    def offset(self) -> Array | None:
+        return self.sample.offset
+
+    @property
+    def y(self) -> Array:
+        return self.sample.y
+
+    @property
+    def frequency(self) -> Array | None:
+        return self.sample.frequency
+
+    @property
+    def equations(self) -> int | None:
+        return self.sample.equations
+
+    @property
+    def reference(self) -> int | None:
+        return self.sample.reference
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.sample.shape
+
+    def vectors(self, rows: slice) -> tuple[Array, Array, Array]:
+        """y, weight and offset of rows of the sample."""
+        return self.sample.vectors(rows)
+
+    def change(self, **fields: Any) -> Streamed:
+        """The same rows read otherwise."""
+        others = {k: v for k, v in fields.items() if k != "design"}
+        return replace(self, sample=self.sample.change(**fields), changed={**self.changed, **others})
+
+    def keep(self, index: Sequence[int]) -> Streamed:
+        """The problem on some of its columns."""
+        chosen = tuple(index) if self.kept is None else tuple(self.kept[j] for j in index)
+        return replace(self, sample=self.sample.keep(index), kept=chosen)
+
+    def constant(self) -> Streamed:
+        """The problem with the intercept alone."""
+        return replace(self, sample=self.sample.constant(), alone=True)
+
+    def observations(self, counted: float) -> float:
+        return counted if self.observed is None else self.observed
+
+    def batches(self) -> Iterator[Problem]:
+        """The parts, on this problem's columns and scale."""
+        for part in self.read():
+            yield self._like(part)
+
+    def _like(self, part: Problem) -> Problem:
+        part = part.change(**self.changed)
+        if self.alone:
+            return part.constant()
+        if self.kept is not None:
+            part = part.keep(self.kept)
+        design = self.design
+        return part if design.scale is None else part.change(design=replace(part.design, center=design.center, scale=design.scale))
+
+
+class StreamSource:
+    """Sums over the parts, one after another; each part uses all threads."""
+
+    def __init__(self, problem: Streamed, threads: int | None = None) -> None:
+        self.problem, self.threads = problem, threads
+
+    def sum(self, request: Request) -> Sums:
+        """The sums of all rows at ``request.beta``."""
+        return self._total(lambda part: Memory(part, self.threads).sum(request))
+
+    def start(self) -> Sums:
+        """Score and information of the least-squares step from beta = 0 towards g(starting mean)."""
+        return self._total(lambda part: Memory(part, self.threads).start())
+
+    def _total(self, work: Callable[[Problem], Sums]) -> Sums:
+        total: Sums | None = None
+        for part in self.problem.batches():
+            sums = work(part)
+            total = sums if total is None else total + sums
+        assert total is not None
+        return total
+
+    def sample(self, rows: int) -> Sample | Memory:
+        """About that many rows, of those that are held in memory."""
+        held = Memory(self.problem.sample, self.threads)
+        return held.sample(rows) if rows < 0.9 * self.problem.sample.rows else held
+
+    def map(self, kernel: Callable[[Problem, slice, np.ndarray], np.ndarray], beta: np.ndarray) -> np.ndarray:
+        """kernel(problem, rows, eta) for each stretch of rows, joined in row order."""
+        return np.concatenate([Memory(part, 1).map(kernel, beta) for part in self.problem.batches()])
+
+
+def open_source(problem: Problem | Streamed, threads: int | None = None) -> Memory | StreamSource:
+    """Who adds the rows of a problem."""
+    return StreamSource(problem, threads) if isinstance(problem, Streamed) else Memory(problem, threads)
