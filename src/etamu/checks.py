@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from etamu.sources.problem import Problem
     from etamu.sources.streamed import Streamed
 
-__all__ = ["Response", "check_length", "combine_offset", "describe_bad_design", "is_labelled", "read_response", "read_weights", "refuse_all_zero"]
+__all__ = [
+    "Response",
+    "check_length",
+    "combine_offset",
+    "describe_bad_design",
+    "is_labelled",
+    "read_response",
+    "read_weights",
+    "refuse_all_zero",
+    "refuse_levels",
+]
 
 Array = np.ndarray[Any, Any]
 _SLAB = 1 << 16
@@ -89,9 +99,13 @@ def _two_levels(y: Any) -> Response:
     labels = encode_labels(np.asarray(y, dtype=object) if isinstance(y, (list, tuple)) else y)
     _refuse_missing_labels(labels.codes)
     if len(labels.levels) != 2:
-        shown = ", ".join(map(repr, labels.levels[:6]))
-        raise ResponseError(f"`y` has {len(labels.levels)} levels ({shown}) but a binomial response has two; recode it, or use family='multinomial'.")
+        refuse_levels(labels.levels)
     return Response(labels.codes, labels.levels)
+
+
+def refuse_levels(levels: tuple[object, ...]) -> None:
+    shown = ", ".join(map(repr, levels[:6]))
+    raise ResponseError(f"`y` has {len(levels)} levels ({shown}) but a binomial response has two; recode it, or use family='multinomial'.")
 
 
 def _refuse_missing_labels(codes: Array) -> None:

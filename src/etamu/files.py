@@ -18,8 +18,7 @@ from etamu.arguments import Ingredients, build_problem, split_response, without_
 from etamu.design.arithmetic import variables
 from etamu.design.batches import Files, open_files
 from etamu.design.encode import encode, offset_of, weights_of
-from etamu.design.frames import Table, as_table
-from etamu.design.labels import encode_labels
+from etamu.design.frames import Table, as_table, encode_labels
 from etamu.design.learn import Scan
 from etamu.design.parser import parse
 from etamu.design.spec import DesignSpec
@@ -27,6 +26,7 @@ from etamu.design.terms import Formula, columns_used, expand, from_table
 from etamu.errors import NotEnoughDataError, SpecificationError
 from etamu.families import Family, Multinomial
 from etamu.links import Link
+from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed
 
@@ -61,12 +61,11 @@ class Model:
         """The rows that are used."""
         return without_missing(table, self.formula, self.named, self.missing)[0]
 
-    def labels(self, table: Table) -> Any | None:
-        """The labels of a response that is not numbers."""
+    def response(self, table: Table) -> tuple[Any, bool]:
+        """y, and whether it holds labels."""
         assert self.formula.response is not None
         y, _ = split_response(self.formula.response, table, self.family)
-        labelled = isinstance(self.family, Multinomial) or checks.is_labelled(y)
-        return y if labelled else None
+        return y, isinstance(self.family, Multinomial) or checks.is_labelled(y)
 
     def ingredients(self, table: Table, spec: DesignSpec) -> Ingredients:
         """One part, read."""
@@ -117,30 +116,51 @@ class _Held:
 
 @dataclass
 class _Seen:
-    """What the scan learns of the response and the rows."""
+    """What the scan learns of the rows, their response and their weights."""
 
     rows: int = 0
-    levels: set[object] = field(default_factory=set)
-    labelled: bool = False
+    low: float = np.inf
+    high: float = -np.inf
+    weight: float = 0.0
+    observed: float = 0.0
+    labels: set[object] | None = None
 
     def add(self, model: Model, table: Table) -> None:
         self.rows += table.rows
-        labels = model.labels(table)
-        if labels is not None:
-            self.labelled = True
-            self.levels |= set(encode_labels(np.asarray(labels) if isinstance(labels, list) else labels).levels)
+        y, labelled = model.response(table)
+        weight, frequency = (from_table(model.named[name], table, name) for name in ("weights", "frequency"))
+        used = np.ones(table.rows, dtype=bool)
+        for values in (weight, frequency):
+            if values is not None:
+                used &= np.asarray(values) > 0
+        self.weight += float(used.sum())
+        self.observed += float(used.sum() if frequency is None else np.sum(frequency[used], dtype=float))
+        if labelled:
+            self.labels = (self.labels or set()) | set(encode_labels(y).levels)
+        elif used.any():
+            self.low, self.high = min(self.low, float(np.min(y[used]))), max(self.high, float(np.max(y[used])))
 
-    def ordered(self) -> tuple[object, ...] | None:
-        if not self.labelled:
+    def levels(self) -> tuple[object, ...] | None:
+        """The labels of the response, in order."""
+        if self.labels is None:
             return None
         try:
-            return tuple(sorted(self.levels))  # type: ignore[type-var]
+            return tuple(sorted(self.labels))  # type: ignore[type-var]
         except TypeError:
-            return tuple(sorted(self.levels, key=str))
+            return tuple(sorted(self.labels, key=str))
+
+    def check(self, family: Family) -> None:
+        """What only all rows together can show."""
+        checks.refuse_all_zero("weights", np.array([self.weight]))
+        levels = self.levels()
+        ends = np.array([self.low, self.high]) if levels is None else np.array([0, len(levels) - 1])
+        if levels is not None and not isinstance(family, Multinomial) and len(levels) != 2:
+            checks.refuse_levels(levels)
+        checks.check_variation(checks.Response(ends, levels), family, None)
 
 
 def read_files(
-    path: Any, formula: Formula, family: Family, link: str | Link | None, named: dict[str, Any], missing: str
+    path: Any, formula: Formula, family: Family, link: str | Link | None, named: dict[str, Any], missing: str, cache: Cache | None
 ) -> Table | tuple[Ingredients, Streamed, checks.Response]:
     """All rows as a table where they are few; else what the fit needs to read them in every pass."""
     for name, value in named.items():
@@ -162,35 +182,32 @@ def read_files(
     sample = as_table(held.table())
     if held.step == 1:
         return sample
-    return _streamed(files, model, scan.finish(missing), seen, model.complete(sample))
+    seen.check(family)
+    return _streamed(files, model, scan.finish(missing), seen, model.complete(sample), cache)
 
 
-def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample: Table) -> tuple[Ingredients, Streamed, checks.Response]:
-    levels = seen.ordered()
+def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample: Table, cache: Cache | None) -> tuple[Ingredients, Streamed, checks.Response]:
+    levels = seen.levels()
     built = model.ingredients(sample, spec)
     problem, response = build_problem(built, levels)
 
-    def read() -> Iterator[Problem]:
+    def encoded() -> Iterator[Problem]:
         for part in files:
             table = model.complete(as_table(part))
             if table.rows:
                 yield build_problem(model.ingredients(table, spec), levels)[0]
 
-    streamed = Streamed(read, problem, seen.rows)
-    return built, streamed, _whole(streamed, response)
+    def read() -> Iterator[Problem]:
+        if cache is None:
+            yield from encoded()
+        elif cache.complete:
+            yield from cache
+        else:
+            cache.clear()
+            for part in encoded():
+                cache.add(part)
+                yield part
+            cache.complete = True
 
-
-def _whole(streamed: Streamed, response: checks.Response) -> checks.Response:
-    """One more look at every part: values that no part may have, and whether y varies over all of them."""
-    low, high, weight, observed = np.inf, -np.inf, 0.0, 0.0
-    for part in streamed.read():
-        used = part.y if part.weight is None else part.y[part.weight > 0]
-        if len(used):
-            low, high = min(low, float(used.min())), max(high, float(used.max()))
-        weight += float(part.rows) if part.weight is None else float(part.weight.sum())
-        observed += part.observations(float(len(used)))
-    checks.refuse_all_zero("weights", np.array([weight]))
-    checks.check_variation(
-        checks.Response(np.array([int(low), int(high)]) if response.levels else np.array([low, high]), response.levels), streamed.family, None
-    )
-    return response
+    observed = None if model.named["frequency"] is None else seen.observed
+    return built, Streamed(read, problem, seen.rows, observed), response

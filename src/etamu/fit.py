@@ -26,6 +26,7 @@ from etamu.solve import Solved, solve_problem
 from etamu.solvers import resolve_solver
 from etamu.solvers.base import Control, Solution, Status, Trace
 from etamu.solvers.gradient import GradientAscent
+from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed
 
@@ -48,23 +49,27 @@ def glm(
     start: Any = None,
     control: Control | None = None,
     missing: str = "raise",
+    cache: bool | str | None = None,
 ) -> Fit:
-    """Fit a generalized linear model given by a formula on a table.
+    """Fit a generalized linear model given by a formula on a table or on files.
 
-    Maximises the likelihood of ``g(E[y]) = X beta + offset`` with prior weights w; ``data`` is a dict of arrays or a
-    pandas, polars, pyarrow or other Arrow table.
+    Maximises the likelihood of ``g(E[y]) = X beta + offset`` with prior weights w; ``data`` is a dict of arrays, a pandas,
+    polars, pyarrow or other Arrow table, or the path of a Parquet or CSV file, a folder or a pattern (``"claims/*.parquet"``),
+    whose rows are read in every pass and never held in memory together.
 
     Parameters
     ----------
-    formula : ``"y ~ x1 + log(x2) + C(group) + offset(log(n))"``; text columns are factors, ``- 1`` drops the intercept,
-        ``cbind(successes, failures)`` is a binomial response.
+    formula : ``"y ~ x1 + log(x2) + C(group) * bs(age, df=5) + offset(log(n))"``; text columns are factors, ``- 1`` drops the
+        intercept, ``cbind(successes, failures)`` is a binomial response.
     family, link : names or objects; the link defaults to R's.
     weights : prior weights (numbers of trials for a binomial proportion); array or column name.
     frequency : how often each row occurs; changes the number of observations and the degrees of freedom.
     offset, exposure : added to eta, and log(exposure) added to eta; array or column name.
     solver : "auto", a name, or an object of ``em.solvers``.
     start : starting coefficients on the user's scale.
-    missing : "raise", or "drop" for rows with a missing value in any variable used.
+    missing : "raise"; "drop" for rows with a missing value in any variable used; or "level", which makes the missing values
+        of a factor a level of their own.
+    cache : for files: True, or a folder, to keep the encoded rows on disk from the first pass to the last.
 
     Raises
     ------
@@ -89,7 +94,7 @@ def glm(
     if missing not in ("raise", "drop", "level"):
         raise unknown("missing", missing, ["raise", "drop", "level"])
     if is_path(data):
-        found = read_files(data, parsed, resolved, link, named, missing)
+        found = read_files(data, parsed, resolved, link, named, missing, Cache(None if cache is True else cache) if cache else None)
         if isinstance(found, tuple):
             return _fit(*found, solver, start, control)
         data = found

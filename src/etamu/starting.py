@@ -43,7 +43,7 @@ def default_start(problem: Problem | Streamed, source: Memory | StreamSource, in
 
 def _constant(problem: Problem | Streamed) -> float:
     """The intercept alone: g(mean of y), less the offset that the rows carry on average."""
-    mean = weighted_mean(problem)
+    mean = weighted_mean(problem.sample)
     with np.errstate(all="ignore"):
         eta = float(problem.link.eta(np.array([mean]))[0])
         if problem.offset is None:
