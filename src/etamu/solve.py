@@ -19,6 +19,7 @@ from etamu.solvers.newton import Newton, newton
 from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton_cg import NewtonCG, newton_cg
 from etamu.solvers.refine import refine
+from etamu.sources.cells import compress
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, StreamSource, open_source
@@ -48,12 +49,17 @@ def solve_problem(problem: Problem | Streamed, intercept: bool, method: Any, giv
     """Standardise, solve, and where the information is singular find the aliased columns and solve without them."""
     scaled, scaling = _standardise(problem, intercept, plain=isinstance(method, GradientAscent))
     kept = tuple(range(problem.design.width))
-    solution, solver, reason = _solve(scaled, intercept, method, given, scaling, control)
+    cells = compress(scaled, control.compress) if isinstance(scaled, Problem) and not isinstance(method, GradientAscent) else None
+    fitted = scaled if cells is None else cells
+    solution, solver, reason = _solve(fitted, intercept, method, given, scaling, control)
+    if cells is not None:
+        reason += f"; {problem.rows:,} rows in {cells.rows:,} cells"
     if solution.status is Status.ILL_CONDITIONED:
-        kept, scaled, scaling, solution = _by_factor(scaled, intercept, scaling, control, solution)
+        kept, fitted, scaling, solution = _by_factor(fitted, intercept, scaling, control, solution)
+        scaled = scaled.keep(kept) if len(kept) < problem.design.width else scaled
         reason += "; columns judged by QR, as the information is close to singular"
-    if solution.status is Status.CONVERGED and _worth_refining(scaled, solution):
-        solution = refine(open_source(scaled, control.threads).sum, solution)
+    if solution.status is Status.CONVERGED and cells is None and _worth_refining(fitted, solution):
+        solution = refine(open_source(fitted, control.threads).sum, solution)
     return Solved(scaled, scaling, kept, solution, solver, reason)
 
 

@@ -115,7 +115,7 @@ def is_wide(problem: Problem | Streamed) -> bool:
 def sample_start(source: Memory | StreamSource, problem: Problem | Streamed, start: Array, curvature: str) -> Start:
     """Solve roughly on nested subsamples when the whole is large; rows are found by position, so none is copied."""
     size, rows, wide = int(np.prod(problem.shape)), problem.rows, is_wide(problem)
-    if rows * size < _SAMPLE_FROM:
+    if rows * size < _SAMPLE_FROM or problem.sample.within is not None:
         return Start(start)
     share = _informative_share(problem)
     need = size / share  # rows that carry as much as `size` rows of a continuous response

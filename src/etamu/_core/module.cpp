@@ -7,6 +7,7 @@
 #include <string>
 #include <tuple>
 #include "core.hpp"
+#include "distinct.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -154,6 +155,19 @@ NB_MODULE(_native, m) {
         double* o = out.data();
         for (size_t i = 0; i < p; ++i)
             for (size_t j = i; j < p; ++j) o[i * p + j] = o[j * p + i] = in[i * ld + j];
+    });
+    // (address, stride, size) of each key column; rows to look at, or all when empty
+    m.def("distinct", [](const std::vector<std::tuple<uintptr_t, int64_t, int>>& columns, nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig> rows,
+                         int64_t most, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig> id, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig> first) {
+        std::vector<Key> keys;
+        for (const auto& c : columns) keys.push_back({reinterpret_cast<const char*>(std::get<0>(c)), std::get<1>(c), std::get<2>(c)});
+        int64_t count = int64_t(id.shape(0));
+        if (int64_t(first.shape(0)) < most || (rows.shape(0) != 0 && int64_t(rows.shape(0)) != count)) throw std::invalid_argument("distinct: sizes differ");
+        const int64_t* r = rows.shape(0) ? rows.data() : nullptr;
+        int32_t* i = id.data();
+        int64_t* f = first.data();
+        nb::gil_scoped_release release;
+        return distinct_rows(keys, r, count, most, i, f);
     });
     m.def("collapse", [](Array table, Integers slots, Array out) {  // out[slots[f, c]] += table[c]
         size_t cells = table.shape(0), width = table.shape(1), columns = out.shape(0);

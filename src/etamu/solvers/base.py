@@ -54,6 +54,7 @@ class Control:
     threads : threads that add rows; None uses every processor.  The result has the same bits for any number.
     progress : called after each pass with the newest :class:`Step`; it may raise to stop the fit.
     information : "expected" (R's glm) or "observed", the information behind standard errors.
+    compress : True to fit on the distinct rows of the design (exact), False never to, None to decide by a sample of the rows.
 
     Examples
     --------
@@ -67,6 +68,7 @@ class Control:
     threads: int | None = None
     progress: Callable[[Step], None] | None = None
     information: str = "expected"
+    compress: bool | None = None
 
     def __post_init__(self) -> None:
         if self.max_iter < 1:

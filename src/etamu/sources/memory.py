@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from etamu.rows import starting_terms
 from etamu.sources import native, plain
 from etamu.sources.factor import factor_rows
-from etamu.sources.problem import Problem, chunk_edges
+from etamu.sources.problem import Problem, Within, chunk_edges
 from etamu.sums import Request, Sums
 
 __all__ = ["Memory", "cores"]
@@ -94,6 +95,23 @@ class Memory:
 
     def sum(self, request: Request) -> Sums:
         """The sums of all rows at ``request.beta``."""
+        sums = self._sum(request)
+        return sums if self.problem.within is None else self._with_rows_of(self.problem.within, sums, request)
+
+    def _with_rows_of(self, within: Within, sums: Sums, request: Request) -> Sums:
+        """Of cells: what their rows add beyond them."""
+        pearson = sums.pearson
+        if request.order > 1:
+
+            def spread(problem: Problem, rows: slice, eta: np.ndarray) -> np.ndarray:
+                with np.errstate(all="ignore"):
+                    terms = within.spread[rows] / problem.family.variance(problem.link.mu(eta))
+                return np.where(within.spread[rows] > 0, terms, 0.0)
+
+            pearson += float(np.add.reduce(self.map(spread, request.beta)))
+        return replace(sums, n=within.rows, sum_weight=within.weight, deviance=sums.deviance + within.deviance, pearson=pearson)
+
+    def _sum(self, request: Request) -> Sums:
         if request.form == "factor":
             return self._over_chunks(lambda a, b: factor_rows(self.problem, slice(a, b), request))
         if self.plan is None:

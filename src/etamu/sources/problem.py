@@ -18,6 +18,18 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
+class Within:
+    """What rows that were made cells add beyond their means: ``spread`` is sum w (y - mean)^2 of each cell, ``deviance`` the
+    sum of their deviances from their cell's mean; ``rows`` and ``weight`` count the rows themselves.
+    """
+
+    spread: Array
+    deviance: float
+    rows: float
+    weight: float
+
+
+@dataclass(frozen=True)
 class Problem:
     """The data of a fit. ``y``, ``weight`` and ``offset`` are 1-D arrays of any number type; None means 1 and 0.
 
@@ -34,6 +46,7 @@ class Problem:
     equations: int | None = None
     reference: int | None = None
     frequency: Array | None = None  # how often each row occurs; already part of the weight
+    within: Within | None = None  # where rows are cells of several
 
     @property
     def rows(self) -> int:
