@@ -18,16 +18,16 @@ from etamu.sums import Arrow, Request, Sums
 needs_core = pytest.mark.skipif(native.core is None, reason="built without a compiler")
 
 
-class Geometric(em.Family):
-    """A user's family: its rows are NumPy's, its sums the core's."""
+class Counts(em.Family):
+    """A user's family: its rows are NumPy's, its sums the core's, its deviance found by quadrature."""
 
-    name = "geometric"
+    name = "counts"
     support = mean_space = em.families.NONNEGATIVE
     canonical = default_link = "log"
     dispersion_known = True
 
     def variance(self, mu):
-        return mu * (1 + mu)
+        return mu
 
 
 # ---- sums: native == NumPy ----------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def response(family, n, seed=20):
 MODELS = [
     ("gaussian", "identity"), ("gaussian", "log"), ("binomial", "logit"), ("binomial", "probit"), ("binomial", "cloglog"), ("poisson", "log"),
     ("poisson", "sqrt"), ("gamma", "log"), ("gamma", "inverse"), ("inverse_gaussian", "log"), ("tweedie(1.5)", "log"), ("negative_binomial(2)", "log"),
-    ("quasi-poisson", "log"), (Geometric(), "log"),
+    ("quasi-poisson", "log"), (Counts(), "log"),
 ]  # fmt: skip
 
 
@@ -382,12 +382,13 @@ def assert_same_fit(a, b, data=None, X=None, coef=1e-10):
     """``a`` by factors, ``b`` on dummies; entries near zero are held to the digits of the largest."""
     assert a.status is b.status is Status.CONVERGED
     np.testing.assert_allclose(a.coef, b.coef, rtol=coef, atol=coef)
-    np.testing.assert_allclose(a.stderror(), b.stderror(), rtol=1e-8)
+    # many columns take steps with information that is current to 1e-7 only
+    np.testing.assert_allclose(a.stderror(), b.stderror(), rtol=1e-8 if len(a.names) < 48 else 1e-7)
     np.testing.assert_allclose(a.deviance, b.deviance, rtol=1e-10)
     np.testing.assert_allclose(a.null_deviance, b.null_deviance, rtol=1e-10)
     np.testing.assert_allclose(a.pearson, b.pearson, rtol=1e-7)  # that of the last pass, from which one more step was taken
     assert (a.nobs, a.df_residual, a.rank) == (b.nobs, b.df_residual, b.rank)
-    if a.family.likelihood and a.family.name != "geometric":
+    if a.family.likelihood and a.family.name != "counts":
         np.testing.assert_allclose(a.loglik, b.loglik, rtol=1e-10)
         np.testing.assert_allclose(a.aic, b.aic, rtol=1e-10)
     np.testing.assert_allclose(a.fitted, b.fitted, rtol=1e-9)
@@ -480,11 +481,11 @@ def test_multinomial_with_factors():
 def test_a_users_family_with_factors():
     data = simulated(4000, big={"k": 300})
     X = matrix([dummies(data["g"]), data["x"]])
-    assert_same_fit(em.glm("count ~ g + x", data, family=Geometric(), control=EXACT), em.fit(X, data["count"], family=Geometric(), control=EXACT), data, X)
+    assert_same_fit(em.glm("count ~ g + x", data, family=Counts(), control=EXACT), em.fit(X, data["count"], family=Counts(), control=EXACT), data, X)
     X = matrix([dummies(data["k"]), data["x"], dummies(data["h"])])
-    a = em.glm("count ~ C(k) + x + h", data, family=Geometric(), control=EXACT)
-    assert_same_fit(a, em.fit(X, data["count"], family=Geometric(), control=EXACT), data, X)
-    theirs = em.glm("count ~ C(k) + x + h", data, family="negative_binomial(1)", control=EXACT)
+    a = em.glm("count ~ C(k) + x + h", data, family=Counts(), control=EXACT)
+    assert_same_fit(a, em.fit(X, data["count"], family=Counts(), control=EXACT), data, X)
+    theirs = em.glm("count ~ C(k) + x + h", data, family="poisson", control=EXACT)
     np.testing.assert_allclose(a.coef, theirs.coef, rtol=1e-9, atol=1e-10)
 
 

@@ -83,6 +83,16 @@ class Model:
         return Ingredients(design, y, self.family, self.link, trials, self.formula.intercept, inner, arrays, spec, again, exposure, offset)
 
 
+def _copied(table: Any) -> Any:
+    """The table in memory of its own: rows that were taken can keep alive what they were taken from (a dictionary's page)."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
 @dataclass
 class _Held:
     """Runs of rows at even distances: every run at first, every second one when those are too many, and so on."""
@@ -105,7 +115,7 @@ class _Held:
     def _keep(self, number: Array, table: Any) -> None:
         chosen = np.flatnonzero(number % self.step == 0)
         if len(chosen):
-            self.pieces.append((number[chosen], table.take(chosen)))
+            self.pieces.append((number[chosen], _copied(table.take(chosen))))
             self.rows += len(chosen)
 
     def table(self) -> Any:
