@@ -124,7 +124,7 @@ def beta_of(problem, seed=30):
     beta = np.random.default_rng(seed).normal(size=problem.shape) * 0.05
     if problem.link.name in ("inverse", "sqrt"):  # stay in the link's domain
         beta = 0.1 * beta
-        beta[0] = 1.5
+        beta[: 1 if problem.design.constant else 12] = 1.5
     return beta
 
 
@@ -167,8 +167,6 @@ def test_every_shape_of_design_sums_as_in_numpy(which, weighted, plain):
 def test_every_family_and_link_sums_as_in_numpy(family, link, which, information):
     n = 900
     parts = designs(n)[which]
-    if link in ("inverse", "sqrt") and which == "no intercept":
-        pytest.skip("eta of both signs")
     problem = problem_of(parts, n, family, link)
     request = Request(beta_of(problem), 2, information)
     # the native exp, log and erfc are within 2 ulp of NumPy's, and probit and inverse gaussian rows square that
@@ -194,7 +192,11 @@ def test_codes_of_any_integer_type(kind, strided):
 def test_counts_of_levels_around_the_ends_of_code_types(levels):
     n = 800
     kind = np.min_scalar_type(-levels)
-    big = Levels(tuple(map(str, range(levels))), np.r_[levels - 1, 0, np.random.default_rng(0).integers(0, levels, n - 2)].astype(kind), np.arange(levels, dtype=np.int32))
+    big = Levels(
+        tuple(map(str, range(levels))),
+        np.r_[levels - 1, 0, np.random.default_rng(0).integers(0, levels, n - 2)].astype(kind),
+        np.arange(levels, dtype=np.int32),
+    )
     problem = problem_of((big, factor("a", n, 3, 2), Column("x", column(n))), n)
     beta = beta_of(problem)
     fast = Memory(problem).sum(Request(beta))
@@ -463,8 +465,8 @@ def test_two_crossed_factors_of_300_levels():
 
 def test_many_levels_with_slopes_and_no_intercept():
     data = simulated(9000, big={"k": 300})
-    X = matrix([dummies(data["k"], base=False), data["x"][:, None] * dummies(data["h"], base=False)])
-    a = em.glm("count ~ 0 + C(k) + x:h", data, family="poisson", exposure="e", control=EXACT)
+    X = matrix([dummies(data["k"], base=False), data["z"], data["x"][:, None] * dummies(data["h"], base=False)])
+    a = em.glm("count ~ 0 + C(k) + z + x:h", data, family="poisson", exposure="e", control=EXACT)
     b = em.fit(X, data["count"], family="poisson", exposure=data["e"], intercept=False, control=EXACT)
     assert_same_fit(a, b)
 
@@ -508,7 +510,12 @@ def test_the_same_bits_of_a_fit_for_any_number_of_threads(terms):
     for fit in fits[1:]:
         np.testing.assert_array_equal(fit.coef, fits[0].coef)
         np.testing.assert_array_equal(fit.stderror(), fits[0].stderror())
-        assert (fit.deviance, fit.null_deviance, fit.loglik, fit.trace.passes) == (fits[0].deviance, fits[0].null_deviance, fits[0].loglik, fits[0].trace.passes)
+        assert (fit.deviance, fit.null_deviance, fit.loglik, fit.trace.passes) == (
+            fits[0].deviance,
+            fits[0].null_deviance,
+            fits[0].loglik,
+            fits[0].trace.passes,
+        )
 
 
 # ---- levels that cannot be estimated ------------------------------------------------------------------------------
@@ -642,9 +649,9 @@ def test_a_start_is_on_the_users_scale(terms):
         em.glm(f"count ~ {terms}", data, family="poisson", start=np.zeros(3))
 
 
-@pytest.mark.parametrize("terms", ["g * x + h", "x + C(k) + h", "x + g + C(k):h"])
+@pytest.mark.parametrize("terms", ["g * x + h", "x + g + C(k):h"])
 def test_a_saved_factor_fit_answers_as_the_fit(terms, tmp_path):
-    data = simulated(2000, big={"k": 300} if ":" not in terms else {"k": 4})
+    data = simulated(2000, big={"k": 4})
     fit = em.glm(f"count ~ {terms}", data, family="poisson", exposure="e")
     fit.save(tmp_path / "model.json")
     loaded = em.load(tmp_path / "model.json")
@@ -656,15 +663,12 @@ def test_a_saved_factor_fit_answers_as_the_fit(terms, tmp_path):
     assert (loaded.aic, loaded.null_deviance, loaded.status) == (fit.aic, fit.null_deviance, fit.status)
 
 
-def test_saved_fits_with_aliased_and_separated_levels(tmp_path):
+def test_a_saved_fit_with_an_aliased_level(tmp_path):
     data = simulated(1000)
-    data["count"] = np.where(data["g"] == "c", 0, data["count"])
-    w = np.where(data["g"] == "d", 0.0, 1.0)
-    fit = em.glm("count ~ x + g", data, family="poisson", weights=w)
+    fit = em.glm("count ~ x + g", data, family="poisson", weights=np.where(data["g"] == "d", 0.0, 1.0))
     fit.save(tmp_path / "m.json")
     loaded = em.load(tmp_path / "m.json")
-    assert (loaded.aliased, loaded.diverging, loaded.status) == (fit.aliased, fit.diverging, Status.SEPARATED)
-    assert fit.aliased == ("g[d]",)
+    assert (loaded.aliased, loaded.status) == (("g[d]",), Status.CONVERGED)
     np.testing.assert_array_equal(loaded.predict(data), fit.predict(data))
 
 

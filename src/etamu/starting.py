@@ -24,6 +24,7 @@ __all__ = ["Start", "default_start", "is_wide", "sample_start"]
 
 Array = np.ndarray[Any, Any]
 _WIDE = 48
+_NOISY = 0.2  # error of a sample's corrections above which they are not worth their passes
 _SAMPLE_FROM = 300_000  # entries of X from which a subsample's solution is the cheaper start
 
 
@@ -129,8 +130,8 @@ def sample_start(source: Memory | StreamSource, problem: Problem | Streamed, sta
         if rough.factor is None or rough.sums is None:
             return Start(start, steps=steps)
         scale = rows / problem.sample.rows * _total_weight(problem.sample) / rough.weight
-        if stands_in:
-            helper = StandIn(sample.sum, scale, count * share, rough.beta, rough.sums)
+        helper = StandIn(sample.sum, scale, count * share, rough.beta, rough.sums)
+        if stands_in and helper.noise(size) <= _NOISY:
             found = Start(rough.beta, rough.factor.weighted(scale), helper, steps)
         else:
             found = Start(rough.beyond, rough.factor.weighted(scale) if count >= 40 * need else None, None, steps)

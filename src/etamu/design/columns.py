@@ -7,7 +7,7 @@ Centring and scaling are remembered and applied while a block of rows is read; i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 __all__ = ["Column", "Design", "Levels", "Part", "Sparse", "matrix_columns"]
 
 Array = np.ndarray[Any, Any]
+Change = Callable[[Array], Array]  # of an array of one value per row
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,9 @@ class Column:
     def keep(self, index: Sequence[int]) -> Column:
         return self
 
+    def over(self, change: Change) -> Column:
+        return replace(self, values=_maybe(change, self.values))
+
     def non_finite(self, rows: slice) -> dict[str, Array]:
         """By name, which of those rows hold nan or inf."""
         if self.values is None or self.values.dtype.kind != "f":
@@ -53,12 +57,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Indicators of a factor: row i is 1 (or ``times[i]``) in column ``slots[codes[i]]``, or nowhere where that is -1."""
+    """Indicators of a factor: row i is 1 (or ``times[i]``) in column ``slots[codes[i]]``, or nowhere where that is -1.
+
+    For a product of factors ``factors`` holds the codes and the number of levels of each, the first changing fastest in ``codes``.
+    """
 
     names: tuple[str, ...]
     codes: Array
     slots: Array
     times: Array | None = None
+    factors: tuple[tuple[Array, int], ...] = ()
 
     def read(self, rows: slice | Array, out: Array) -> None:
         slot = self.slots[self.codes[rows]]
@@ -69,7 +77,10 @@ class Levels:
     def keep(self, index: Sequence[int]) -> Levels:
         place = np.full(len(self.names) + 1, -1, dtype=np.int32)
         place[list(index)] = np.arange(len(index))
-        return Levels(tuple(self.names[j] for j in index), self.codes, place[self.slots], self.times)
+        return replace(self, names=tuple(self.names[j] for j in index), slots=place[self.slots])
+
+    def over(self, change: Change) -> Levels:
+        return replace(self, codes=change(self.codes), times=_maybe(change, self.times), factors=tuple((change(c), n) for c, n in self.factors))
 
     def non_finite(self, rows: slice) -> dict[str, Array]:
         if self.times is None or self.times.dtype.kind != "f":
@@ -103,6 +114,9 @@ class Sparse:
         kept = csr_array((self.data, self.indices, self.indptr), shape=(len(self.indptr) - 1, len(self.names)))[:, list(index)]
         return Sparse(tuple(self.names[j] for j in index), kept.indptr, kept.indices, kept.data)
 
+    def over(self, change: Change) -> Sparse:
+        return replace(self, indptr=change(self.indptr), indices=change(self.indices), data=change(self.data))
+
     def non_finite(self, rows: slice) -> dict[str, Array]:
         a, b = self.indptr[rows.start], self.indptr[min(rows.stop, len(self.indptr) - 1)]
         bad = np.flatnonzero(~np.isfinite(self.data[a:b])) + a
@@ -117,6 +131,10 @@ class Sparse:
 
 
 Part = Column | Levels | Sparse
+
+
+def _maybe(change: Change, values: Array | None) -> Array | None:
+    return None if values is None else change(values)
 
 
 @dataclass(frozen=True)
@@ -183,6 +201,17 @@ class Design:
         run = 16  # neighbouring rows share cache lines
         starts = np.linspace(0, self.rows - run, most // run).astype(np.int64)
         return plain.block((starts[:, None] + np.arange(run)).ravel())
+
+    def over(self, change: Change) -> tuple[Part, ...]:
+        """The parts with every array of one value per row replaced, each array once however many parts share it."""
+        known: dict[int, Array] = {}
+
+        def once(values: Array) -> Array:
+            if id(values) not in known:
+                known[id(values)] = change(values)
+            return known[id(values)]
+
+        return tuple(part.over(once) for part in self.parts)
 
     def only_columns(self) -> tuple[Design, np.ndarray[Any, np.dtype[np.int64]]]:
         """The single columns, and where they stand in the whole."""

@@ -68,7 +68,8 @@ class _Encoder:
         factors = [v for v in term if v in self.spec.factor_of]
         numeric = [v for v in term if v not in self.spec.factor_of]
         cells = _Cells.of(term, [self.spec.factor_of[v] for v in factors], [v in full for v in factors]) if factors else None
-        codes = None if cells is None else cells.join([self._coded(v) for v in factors])
+        coded = [self._coded(v) for v in factors]
+        codes = None if cells is None else cells.join(coded)
         for columns in _first_fastest([self._columns(v) for v in numeric]):
             names = {v: name for v, (name, _) in zip(numeric, columns)}
             times = _times([values for _, values in columns])
@@ -76,7 +77,7 @@ class _Encoder:
                 assert times is not None
                 yield Column(":".join(names[v] for v in term), times)
             else:
-                yield from cells.parts(codes, times, lambda labels, names=names: _joined(term, dict(zip(factors, labels)) | names))
+                yield from cells.parts(codes, times, coded, lambda labels, names=names: _joined(term, dict(zip(factors, labels)) | names))
 
     def _coded(self, variable: Node) -> Array:
         if variable not in self._codes:
@@ -137,12 +138,12 @@ class _Cells:
             np.add(out, code, out=out, casting="unsafe")
         return out
 
-    def parts(self, codes: Array, times: Array | None, name: Any) -> Iterator[Part]:
+    def parts(self, codes: Array, times: Array | None, single: Sequence[Array], name: Any) -> Iterator[Part]:
         names = [name(labels) for labels in _first_fastest([names for names, _ in self._coded])]
         if not names:
             return  # a factor of one level
         if self._indicator:
-            yield Levels(tuple(names), codes, self._slots(), times)
+            yield Levels(tuple(names), codes, self._slots(), times, tuple(zip(single, self.counts)))
             return
         for label, columns in zip(names, _first_fastest([list(matrix.T) for _, matrix in self._coded])):
             table = columns[0]

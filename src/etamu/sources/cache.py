@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from etamu.design.columns import Column, Levels, Part, Sparse
 from etamu.errors import DataError
 from etamu.sources.problem import Problem
 
@@ -75,15 +74,6 @@ def _with_arrays(problem: Problem, change: Any) -> Problem:
     def maybe(values: Any) -> Any:
         return None if values is None else change(values)
 
-    def part(p: Part) -> Part:
-        match p:
-            case Column(name, values, table):
-                return Column(name, maybe(values), table)
-            case Levels(names, codes, slots, times):
-                return Levels(names, change(codes), slots, maybe(times))
-            case Sparse(names, indptr, indices, data):
-                return Sparse(names, change(indptr), change(indices), change(data))
-
-    design = replace(problem.design, parts=tuple(part(p) for p in problem.design.parts))
+    design = replace(problem.design, parts=problem.design.over(change))
     fields = {name: maybe(getattr(problem, name)) for name in ("y", "weight", "offset", "frequency")}
     return replace(problem, design=design, **fields)

@@ -13,13 +13,13 @@ References: Wong, Forsell, Lewis, Mao & Wardrop (2021), arXiv:2102.11297, for li
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from etamu.core import core
-from etamu.design.columns import Column, Design, Levels, Part
+from etamu.design.columns import Column, Design, Levels
 from etamu.sources.problem import Problem, Within
 
 __all__ = ["compress"]
@@ -51,7 +51,7 @@ def _folds(problem: Problem) -> bool:
 
 
 def _power(problem: Problem) -> float | None:
-    """p where the variance is mu^p, whoever wrote the family."""
+    """P where the variance is mu^p, whoever wrote the family."""
     mu = np.array([1.0, 2.0, 0.1, 7.0, 50.0])
     variance = np.asarray(problem.family.variance(mu), dtype=float)
     p = float(np.log2(variance[1] / variance[0]))
@@ -67,7 +67,7 @@ def _keys(problem: Problem, folds: bool) -> list[tuple[int, int, int]] | None:
                 continue
             case Column(_, values, _):
                 arrays.append(values)
-            case Levels(_, codes, _, times):
+            case Levels(_, codes, _, times, _):
                 arrays += [codes] if times is None else [codes, times]
             case _:
                 return None
@@ -104,14 +104,13 @@ def _collected(problem: Problem, cell: Array, first: Array, folds: bool) -> Prob
     mean = np.where(weight > 0, mean, y[first])
     spread = np.bincount(cell, weights=w * (y - mean[cell]) ** 2, minlength=count)
     inside = _within_deviance(problem, y, w, mean[cell])
-    parts = tuple(_at(part, first) for part in problem.design.parts)
-    design = Design(parts, count, problem.design.center, problem.design.scale)
+    design = Design(problem.design.over(lambda values: values[first]), count, problem.design.center, problem.design.scale)
     kept = None if problem.offset is None or folds else np.asarray(problem.offset)[first]
     return replace(problem, design=design, y=mean, weight=weight, offset=kept, frequency=None, within=Within(spread, inside, total[0], total[1]))
 
 
 def _within_deviance(problem: Problem, y: Array, w: Array, mean: Array) -> float:
-    """sum w d(y, cell's mean); rows that are their cell's mean add nothing, whatever the mean is."""
+    """Sum w d(y, cell's mean); rows that are their cell's mean add nothing, whatever the mean is."""
     rows = np.flatnonzero((w != 0) & (y != mean))
     total = 0.0
     for a in range(0, len(rows), 1 << 16):
@@ -119,14 +118,3 @@ def _within_deviance(problem: Problem, y: Array, w: Array, mean: Array) -> float
         with np.errstate(all="ignore"):
             total += float((w[r] * problem.family.unit_deviance(y[r], mean[r])).sum())
     return total
-
-
-def _at(part: Part, rows: Array) -> Part:
-    match part:
-        case Column(_, None, _):
-            return part
-        case Column(name, values, table):
-            return Column(name, values[rows], table)
-        case Levels(names, codes, slots, times):
-            return Levels(names, codes[rows], slots, None if times is None else times[rows])
-    raise AssertionError(part)  # _keys refuses other parts

@@ -8,6 +8,7 @@ afterwards, since a level's sum is the sum of its cells (:meth:`Group.collapse`)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -60,42 +61,87 @@ class Group:
 
 def group_levels(design: Design) -> list[Group]:
     """The groups of a design's factors, those with the most cells first."""
-    groups = [_product(parts) for parts in _shared_out([(at, p) for at, p in design.placed() if isinstance(p, Levels) and p.times is None])]
-    groups += [_product([(at, part)]) for at, part in design.placed() if isinstance(part, Levels) and part.times is not None]
+    placed = [(at, part) for at, part in design.placed() if isinstance(part, Levels)]
+    groups = [b.group() for b in _shared_out([(at, part) for at, part in placed if part.times is None])]
+    groups += [_Bin.of(at, part).group() for at, part in placed if part.times is not None]
     return sorted(groups, key=lambda g: -g.cells)
 
 
-def _shared_out(parts: list[tuple[int, Levels]]) -> list[list[tuple[int, Levels]]]:
-    """Factors put together, the largest first, each where it leaves the least room."""
-    bins: list[list[tuple[int, Levels]]] = []
-    sizes: list[int] = []
-    for at, part in sorted(parts, key=lambda x: -len(x[1].slots)):
-        own = max(1, len(part.slots))
-        fitting = [k for k, size in enumerate(sizes) if size * own <= _CELLS]
+@dataclass
+class _Bin:
+    """Parts whose cells are those of one product of factors; a factor is known by its array of codes."""
+
+    factors: dict[int, tuple[Array, int]]
+    parts: list[tuple[int, Levels]]
+
+    @staticmethod
+    def of(at: int, part: Levels) -> _Bin:
+        return _Bin({id(codes): (codes, count) for codes, count in part.factors or ((part.codes, len(part.slots)),)}, [(at, part)])
+
+    @property
+    def cells(self) -> int:
+        return prod(count for _, count in self.factors.values())
+
+    def with_(self, other: _Bin) -> int:
+        """Cells of the two together."""
+        return prod(count for _, count in (self.factors | other.factors).values())
+
+    def take(self, other: _Bin) -> None:
+        self.factors |= other.factors
+        self.parts += other.parts
+
+    def group(self) -> Group:
+        counts = [count for _, count in self.factors.values()]
+        codes = dict(zip(self.factors, _codes_of_cells(counts), strict=True))
+        columns = np.concatenate([np.arange(at, at + len(part.names)) for at, part in self.parts])
+        slots, at = np.full((len(self.parts), self.cells), -1, dtype=np.int64), 0
+        for (_, part), slot in zip(self.parts, slots, strict=True):
+            own = part.slots[_joined([(codes[id(c)], n) for c, n in part.factors or ((part.codes, len(part.slots)),)])]
+            slot[own >= 0] = at + own[own >= 0]
+            at += len(part.names)
+        first = self.parts[0][1]
+        alone = first.factors and list(self.factors) == [id(c) for c, _ in first.factors]  # its codes are the cells
+        rows = first.codes if alone or len(self.factors) == 1 else _row_cells(list(self.factors.values()), self.cells)
+        return Group(_compact(rows, self.cells), self.cells, columns, slots, first.times)
+
+
+def _shared_out(parts: list[tuple[int, Levels]]) -> list[_Bin]:
+    """Factors put together, the largest first: into a product that has them already, else where they leave the least room."""
+    bins: list[_Bin] = []
+    for new in sorted((_Bin.of(at, part) for at, part in parts), key=lambda b: -b.cells):
+        fitting = [b for b in bins if b.with_(new) <= max(_CELLS, b.cells)]
         if fitting:
-            k = max(fitting, key=sizes.__getitem__)
-            bins[k].append((at, part))
-            sizes[k] *= own
+            min(fitting, key=lambda b: (b.with_(new) / b.cells, -b.cells)).take(new)
         else:
-            bins.append([(at, part)])
-            sizes.append(own)
+            bins.append(new)
     return bins
 
 
-def _product(parts: list[tuple[int, Levels]]) -> Group:
-    """One group of several factors; the codes of a single factor are used where they lie."""
-    sizes = [len(part.slots) for _, part in parts]
-    cells = int(np.prod(sizes))
-    columns = np.concatenate([np.arange(at, at + len(part.names)) for at, part in parts])
-    codes, at = _compact(parts[0][1].codes, cells), 0
-    slots = np.full((len(parts), cells), -1, dtype=np.int64)
-    for (_, part), code, slot in zip(parts, np.unravel_index(np.arange(cells), sizes), slots, strict=True):
-        own = part.slots[code]
-        slot[own >= 0] = at + own[own >= 0]
-        at += len(part.names)
-    for (_, part), size in zip(parts[1:], sizes[1:], strict=True):
-        codes = codes * codes.dtype.type(size) + part.codes.astype(codes.dtype)
-    return Group(codes, cells, columns, slots, parts[0][1].times)
+def _codes_of_cells(counts: list[int]) -> list[Array]:
+    """Each factor's code in every cell, the first factor changing fastest."""
+    cell, out = np.arange(prod(counts)), []
+    for count in counts:
+        out.append(cell % count)
+        cell = cell // count
+    return out
+
+
+def _joined(coded: list[tuple[Array, int]]) -> Array:
+    """The cell of some factors' codes."""
+    out = np.zeros_like(coded[0][0], dtype=np.int64)
+    for codes, count in reversed(coded):
+        out = out * count + codes
+    return out
+
+
+def _row_cells(factors: list[tuple[Array, int]], cells: int) -> Array:
+    """The cell of every row, in the smallest type that holds it."""
+    kind = np.uint8 if cells <= 1 << 8 else np.uint16 if cells <= 1 << 16 else np.int32
+    out = factors[-1][0].astype(kind)
+    for codes, count in reversed(factors[:-1]):
+        np.multiply(out, kind(count), out=out)
+        np.add(out, codes, out=out, casting="unsafe")
+    return out
 
 
 def _compact(codes: Array, cells: int) -> Array:
