@@ -723,3 +723,51 @@ def test_row_order_does_not_matter_to_a_fit_with_factors():
         assert a.names == b.names
         np.testing.assert_allclose(a.coef, b.coef, rtol=1e-9, atol=1e-11)
         np.testing.assert_allclose(a.stderror(), b.stderror(), rtol=1e-9)
+
+
+# ---- once wrong ----
+
+
+def test_bug1_the_covariance_of_many_levels(tmp_path):
+    data = simulated(8000, big={"k": 400})
+    X = matrix([data["x"], dummies(data["k"]), dummies(data["h"])])
+    a = em.glm("count ~ x + C(k) + h", data, family="poisson", control=EXACT)
+    b = em.fit(X, data["count"], family="poisson", control=EXACT)
+    np.testing.assert_allclose(a.vcov(), b.vcov(), rtol=1e-7, atol=1e-8 * np.abs(b.vcov()).max())
+    np.testing.assert_allclose(np.sqrt(np.diagonal(a.vcov())), a.stderror(), rtol=1e-10)
+    a.save(tmp_path / "model.json")
+    loaded = em.load(tmp_path / "model.json")
+    np.testing.assert_allclose(loaded.stderror(), a.stderror(), rtol=1e-12)  # one from the whole inverse, one from its diagonal
+    np.testing.assert_array_equal(loaded.predict(data), a.predict(data))
+
+
+@pytest.mark.parametrize("terms", ["0 + g", "0 + x:g", "0 + g + x:g", "0 + C(k)"])
+def test_bug2_factors_alone(terms):
+    data = simulated(3000, big={"k": 300})
+    X = {
+        "0 + g": [dummies(data["g"], base=False)],
+        "0 + x:g": [data["x"][:, None] * dummies(data["g"], base=False)],
+        "0 + g + x:g": [dummies(data["g"], base=False), data["x"][:, None] * dummies(data["g"], base=False)],
+        "0 + C(k)": [dummies(data["k"], base=False)],
+    }[terms]
+    a = em.glm(f"real ~ {terms}", data, control=EXACT)
+    b = em.fit(matrix(X), data["real"], intercept=False, control=EXACT)
+    np.testing.assert_allclose(a.coef, b.coef, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(a.stderror(), b.stderror(), rtol=1e-7)
+
+
+def test_bug_saved_separated(tmp_path):
+    data = simulated(1000)
+    data["count"] = np.where(data["g"] == "c", 0, data["count"])
+    fit = em.glm("count ~ x + g", data, family="poisson", weights=np.where(data["g"] == "d", 0.0, 1.0))
+    fit.save(tmp_path / "m.json")
+    loaded = em.load(tmp_path / "m.json")
+    assert (loaded.aliased, loaded.diverging, loaded.status) == (("g[d]",), fit.diverging, Status.SEPARATED)
+
+
+def test_bug_aliasing_order_with_a_large_factor():
+    rng = np.random.default_rng(0)
+    k = rng.integers(0, 300, 6000)
+    k[:300] = np.arange(300)
+    fit = em.glm("y ~ C(a) + C(k)", {"y": rng.normal(size=6000), "k": k, "a": k // 30})
+    assert fit.aliased == tuple(f"k[{30 * j + 29}]" for j in range(1, 10))

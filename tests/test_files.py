@@ -545,3 +545,26 @@ def test_a_gap_in_a_csv_file_is_a_missing_number(tmp_path):
     data = rows()
     keep = np.arange(N) != 999
     assert_same_fit(fit, em.glm("count ~ x + g", {k: np.asarray(v)[keep] for k, v in data.items()}, family="poisson"))
+
+
+# ---- once wrong ----
+
+
+def test_bug_boolean_response(tmp_path):
+    data = rows()
+    data["flag"] = [v == "yes" for v in data["answer"]]
+    table = pa.table(data)
+    assert_same_fit(streamed("flag ~ x + g", write(tmp_path / "rows", table, 2), family="binomial"), em.glm("flag ~ x + g", table, family="binomial"))
+
+
+@pytest.mark.parametrize(("name", "value", "formula", "how", "error", "message"), [v for v in VALUES if r"\d+" in v[5]])
+def test_bug_the_row_of_a_bad_value_counts_from_the_first_file(name, value, formula, how, error, message, tmp_path):
+    folder = four_files(tmp_path / "rows", holding(value), name)
+    with pytest.raises(error, match=message.replace(r"\d+", str(2 * 375 + 31))):
+        em.glm(formula, folder, **{"family": "poisson", **how})
+
+
+def test_bug_two_columns_of_one_name_in_a_csv(tmp_path):
+    (tmp_path / "dup.csv").write_text("x,x,y\n" + "1,2,3\n2,1,4\n" * 500)
+    with pytest.raises(errors.DataError, match="'x'"):
+        em.glm("y ~ x", tmp_path / "dup.csv")

@@ -316,3 +316,34 @@ def test_the_same_bits_from_every_container(formula, tmp_path):
         assert fit.deviance == base.deviance
         if name != "parquet":
             np.testing.assert_array_equal(base.predict(data), base.predict(plain), err_msg=name)
+
+
+# ---- once wrong ----
+
+
+def test_bug_null_inside_a_dictionary():
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array(["a", None]))
+    from etamu.design.frames import as_table
+
+    found = as_table(pa.table({"g": column})).labels("g")
+    assert (found.codes.tolist(), found.levels) == ([0, -1, 0], ("a",))
+
+
+def test_bug_repeated_value_inside_a_dictionary():
+    from etamu.design.frames import as_table
+
+    found = as_table(pa.table({"g": pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), pa.array(["a", "a", "b"]))})).labels("g")
+    assert (found.codes.tolist(), found.levels) == ([0, 0, 1], ("a", "b"))
+
+
+def test_bug_pandas_arrow_dictionary():
+    from etamu.design.frames import as_table
+
+    s = pd.Series(["b", "a", None], dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())))
+    assert as_table({"g": s}).labels("g").codes.tolist() == [1, 0, -1]
+
+
+def test_bug_half_floats_as_labels():
+    from etamu.design.frames import as_table
+
+    assert as_table({"g": np.float16([2, 1, 2])}).labels("g").levels == (1.0, 2.0)

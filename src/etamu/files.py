@@ -7,7 +7,9 @@ what stands in for all rows between passes.  When that is all there is, the fit 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +20,12 @@ from etamu.arguments import Ingredients, build_problem, split_response, without_
 from etamu.design.arithmetic import variables
 from etamu.design.batches import Files, open_files
 from etamu.design.encode import encode, offset_of, weights_of
-from etamu.design.frames import Table, as_table, encode_labels
+from etamu.design.frames import Table, as_table, as_vector, encode_labels
 from etamu.design.learn import Scan
 from etamu.design.parser import parse
 from etamu.design.spec import DesignSpec
 from etamu.design.terms import Formula, columns_used, expand, from_table
-from etamu.errors import NotEnoughDataError, SpecificationError
+from etamu.errors import EtamuError, NotEnoughDataError, SpecificationError
 from etamu.families import Family, Multinomial
 from etamu.links import Link
 from etamu.sources.cache import Cache
@@ -81,6 +83,15 @@ class Model:
         inner = offset_of(spec, table)
         design = encode(spec, table)
         return Ingredients(design, y, self.family, self.link, trials, self.formula.intercept, inner, arrays, spec, again, exposure, offset)
+
+
+@contextmanager
+def _within_part(start: int) -> Iterator[None]:
+    """Errors found in a part that begins at row ``start`` name rows of the whole."""
+    try:
+        yield
+    except EtamuError as error:
+        raise type(error)(re.sub(r"\brow (\d+)", lambda found: f"row {start + int(found[1])}", str(error))) from None
 
 
 def _copied(table: Any) -> Any:
@@ -148,7 +159,8 @@ class _Seen:
         if labelled:
             self.labels = (self.labels or set()) | set(encode_labels(y).levels)
         elif used.any():
-            self.low, self.high = min(self.low, float(np.min(y[used]))), max(self.high, float(np.max(y[used])))
+            values = as_vector(y, "y")[used]
+            self.low, self.high = min(self.low, float(np.min(values))), max(self.high, float(np.max(values)))
 
     def levels(self) -> tuple[object, ...] | None:
         """The labels of the response, in order."""
@@ -181,12 +193,15 @@ def read_files(
     files = files.of(model.columns())
     files.check()
     scan, seen, held = Scan(model.formula), _Seen(), _Held()
+    start = 0
     for part in files:
-        table = model.complete(as_table(part))
-        if table.rows:
-            scan.add(table)
-            seen.add(model, table)
+        with _within_part(start):
+            table = model.complete(as_table(part))
+            if table.rows:
+                scan.add(table)
+                seen.add(model, table)
         held.add(part)
+        start += part.num_rows
     if seen.rows == 0:
         raise NotEnoughDataError("`data` have 0 rows; a fit needs at least one.")
     sample = as_table(held.table())
@@ -202,10 +217,14 @@ def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample:
     problem, response = build_problem(built, levels)
 
     def encoded() -> Iterator[Problem]:
+        start = 0
         for part in files:
-            table = model.complete(as_table(part))
-            if table.rows:
-                yield build_problem(model.ingredients(table, spec), levels)[0]
+            with _within_part(start):
+                table = model.complete(as_table(part))
+                problem = build_problem(model.ingredients(table, spec), levels)[0] if table.rows else None
+            if problem is not None:
+                yield problem
+            start += part.num_rows
 
     def read() -> Iterator[Problem]:
         if cache is None:

@@ -263,10 +263,12 @@ class Fit:
 
     # ---- prediction ---------------------------------------------------------------------------------------------
 
-    def predict(self, new: Any = None, kind: str = "response", *, offset: Any = None, exposure: Any = None) -> Array:
+    def predict(self, new: Any = None, kind: str = "response", *, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Array:
         """Means ("response") or linear predictors ("link") of new rows, or of the rows of the fit when ``new`` is None.
 
         Offsets written in the formula are read from ``new``; one that was passed as an argument must be passed again.
+        A level that the fit has not seen raises; ``unseen="base"`` reads it as the base level, ``"missing"`` as the level of
+        missing values, if the model has one.
         """
         if kind not in ("response", "link"):
             raise unknown("kind", kind, ["response", "link"])
@@ -275,7 +277,7 @@ class Fit:
                 raise SpecificationError("`offset` and `exposure` go with new data; pass `new`.")
             eta = _predict.training_eta(self)
         else:
-            eta = _predict.new_eta(self, new, offset, exposure)
+            eta = _predict.new_eta(self, new, offset, exposure, unseen)
         return eta if kind == "link" else _predict.response(self, eta)
 
     @cached_property

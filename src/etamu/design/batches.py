@@ -77,12 +77,12 @@ class Files:
 def open_files(path: str | os.PathLike[str]) -> Files:
     """The files of a path, a folder or a pattern such as ``claims/*.parquet``, in the order of their names."""
     text = os.fspath(path)
-    if Path(text).is_dir():
+    if text and Path(text).is_dir():
         found = sorted(str(p) for p in Path(text).iterdir() if p.suffix.lower() in _SUFFIXES)
     elif glob.has_magic(text) and not Path(text).exists():
         found = sorted(glob.glob(text, recursive=True))
     else:
-        found = [text] if Path(text).exists() else []
+        found = [text] if text and Path(text).exists() else []
     if not found:
         raise DataError(f"`data` {text!r} matches no file; pass a Parquet or CSV file, a folder of them, or a pattern such as 'claims/*.parquet'.")
     kinds = {_SUFFIXES.get(Path(f).suffix.lower()) for f in found}
@@ -104,7 +104,7 @@ def _guarded(path: str, what: str, action: Any) -> Any:
 def _parquet(path: str) -> Any:
     from pyarrow.parquet import ParquetFile
 
-    return ParquetFile(path, pre_buffer=False, memory_map=False)
+    return ParquetFile(path, pre_buffer=False, memory_map=False, page_checksum_verification=True)
 
 
 def _schema(path: str, kind: str) -> dict[str, str]:
@@ -113,6 +113,9 @@ def _schema(path: str, kind: str) -> dict[str, str]:
         schema = _guarded(path, "its footer", lambda: _parquet(path).schema_arrow)
     else:
         schema = _guarded(path, "its first block", lambda: _csv(path, None).schema)
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise DataError(f"file {path!r} has more than one column named {', '.join(map(repr, twice))}; rename them.")
     return {name: str(field) for name, field in zip(schema.names, schema.types, strict=True)}
 
 
@@ -129,7 +132,7 @@ def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[Any]:
 def _csv(path: str, columns: Sequence[str] | None) -> Any:
     import pyarrow.csv as csv
 
-    convert = csv.ConvertOptions(include_columns=None if columns is None else list(columns))
+    convert = csv.ConvertOptions(include_columns=None if columns is None else list(columns), strings_can_be_null=True)
     return csv.open_csv(path, read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False), convert_options=convert)
 
 

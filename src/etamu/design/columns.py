@@ -38,6 +38,13 @@ class Column:
         else:
             out[:, 0] = self.values[rows] if self.table is None else self.table[self.values[rows]]
 
+    def times_beta(self, rows: slice, beta: Array) -> Array:
+        """What those rows add to eta; beta has one row."""
+        if self.values is None:
+            return beta
+        values = self.values[rows] if self.table is None else self.table[self.values[rows]]
+        return np.asarray(np.multiply.outer(np.asarray(values, dtype=float), beta[0]))
+
     def keep(self, index: Sequence[int]) -> Column:
         return self
 
@@ -74,6 +81,13 @@ class Levels:
         used = np.flatnonzero(slot >= 0)
         out[used, slot[used]] = 1.0 if self.times is None else self.times[rows][used]
 
+    def times_beta(self, rows: slice, beta: Array) -> Array:
+        out = np.concatenate([beta, np.zeros_like(beta[:1])])[self.slots[self.codes[rows]]]
+        if self.times is None:
+            return out
+        times = np.asarray(self.times[rows], dtype=float)
+        return np.asarray(out * (times if beta.ndim == 1 else times[:, None]))
+
     def keep(self, index: Sequence[int]) -> Levels:
         place = np.full(len(self.names) + 1, -1, dtype=np.int32)
         place[list(index)] = np.arange(len(index))
@@ -107,6 +121,11 @@ class Sparse:
         row = np.repeat(np.arange(len(index)), counts)
         entry = np.repeat(self.indptr[index] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         np.add.at(out, (row, self.indices[entry]), self.data[entry])
+
+    def times_beta(self, rows: slice, beta: Array) -> Array:
+        from scipy.sparse import csr_array
+
+        return np.asarray(csr_array((self.data, self.indices, self.indptr), shape=(len(self.indptr) - 1, len(self.names)))[rows] @ beta)
 
     def keep(self, index: Sequence[int]) -> Sparse:
         from scipy.sparse import csr_array
@@ -192,6 +211,13 @@ class Design:
         if self.scale is not None:
             out *= self.scale
         return out
+
+    def predictor(self, rows: slice, beta: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """X beta of those rows of an unscaled design, shape (rows,) or (rows, q): part by part, so that no other row matters."""
+        eta = np.zeros((len(range(*rows.indices(self.rows))), *beta.shape[1:]))
+        for at, part in self.placed():
+            eta += part.times_beta(rows, beta[at : at + len(part.names)])
+        return eta
 
     def sample(self, most: int = 1024) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Up to ``most`` rows spread evenly over the whole, unscaled: enough to place centre and scale."""

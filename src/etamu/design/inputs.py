@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from etamu.design.columns import Column, Design, matrix_columns
+from etamu.design.columns import Column, Design, Sparse, matrix_columns
 from etamu.design.frames import as_table, as_vector, is_table
 from etamu.errors import DataError, LengthError, MissingValueError, SpecificationError
 
@@ -21,6 +21,8 @@ def read_matrix(X: Any, names: Sequence[str] | None, intercept: bool, expected: 
     """
     if isinstance(X, Design):
         return X
+    if hasattr(X, "tocsr"):
+        return _sparse(X, names, intercept, expected)
     columns, rows = _frame_columns(X, names, expected) if is_table(X) else _array_columns(X, names, expected)
     if intercept:
         columns = (Column("Intercept"), *columns)
@@ -31,9 +33,25 @@ def read_matrix(X: Any, names: Sequence[str] | None, intercept: bool, expected: 
     return Design(columns, rows)
 
 
+def _sparse(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequence[str] | None) -> Design:
+    """A scipy sparse matrix, by rows; its stored zeros and repeated entries are summed up first."""
+    matrix = X.tocsr()
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    if matrix.dtype.kind not in "fiub":
+        raise DataError(f"`X` holds {matrix.dtype} values, not numbers; convert it first.")
+    width = matrix.shape[1]
+    if expected is not None and width != len(expected):
+        raise LengthError(f"`new` has {width} columns but the model has {len(expected)}: {', '.join(expected[:10])}.")
+    shown = [f"x{j + 1}" for j in range(width)] if names is None else [str(n) for n in names]
+    if len(shown) != width:
+        raise LengthError(f"`names` has length {len(shown)} but X has {width} columns; pass one name per column.")
+    part = Sparse(tuple(shown), matrix.indptr, matrix.indices, matrix.data.astype(np.float64, copy=False))
+    return Design((Column("Intercept"), part) if intercept else (part,), matrix.shape[0])
+
+
 def _array_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[tuple[Column, ...], int]:
-    if hasattr(X, "tocsc"):
-        raise SpecificationError("`X` is a scipy sparse matrix, which is not supported yet; pass X.toarray().")
     if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
         raise MissingValueError("`X` is a masked array with masked values; drop or fill those rows, or pass missing='drop' with nan in their place.")
     if hasattr(X, "__narwhals_series__") or type(X).__name__ in ("Series", "ChunkedArray"):

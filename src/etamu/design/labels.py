@@ -63,11 +63,11 @@ def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels
     if levels is None:
         present = np.zeros(len(raw.values) + 1, dtype=bool)
         present[raw.codes] = True  # missing ones land on the last place
-        found = [v for v, here in zip(raw.values, present, strict=False) if here]
+        found = list(dict.fromkeys(v for v, here in zip(raw.values, present, strict=False) if here and not is_missing(v)))
         levels = found if raw.ordered else _sorted(found)
     try:
         index = {level: k for k, level in enumerate(levels)}
-        place = [index.get(value, -2) for value in raw.values]
+        place = [index.get(value, -1 if is_missing(value) else -2) for value in raw.values]
     except TypeError:
         raise DataError("a column of labels holds lists or other containers; pass text, numbers or booleans.") from None
     kind = np.int8 if len(levels) <= 127 else np.int16 if len(levels) <= 32767 else np.int32
@@ -81,7 +81,7 @@ def _from_array(column: Array) -> _Raw:
         case "i" | "u":
             return _from_integers(column)
         case "f":
-            return _from_floats(column)
+            return _from_floats(column.astype(np.float64, copy=False))
     return _from_objects(column.tolist())
 
 
@@ -145,11 +145,11 @@ def _from_series(column: Any) -> _Raw:
 def _from_pandas(series: Any, own: bool) -> _Raw:
     import pandas as pd
 
-    if own:
+    if own and isinstance(series.dtype, pd.CategoricalDtype):
         return _Raw(series.cat.codes.to_numpy(), series.cat.categories.tolist(), True)
     try:
         codes, values = pd.factorize(series, use_na_sentinel=True)
-    except TypeError:
+    except (TypeError, NotImplementedError):
         return _from_objects(series.tolist())
     return _Raw(codes, np.asarray(values, dtype=object).tolist())
 

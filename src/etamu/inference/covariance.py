@@ -87,6 +87,11 @@ def _factor(sums: Sums) -> Factorised | FactorisedArrow | None:
     return found
 
 
+def _extended(sums: Sums) -> bool:
+    """Whether the information was worked out in long double."""
+    return isinstance(sums.information, np.ndarray) and sums.information.dtype == np.longdouble
+
+
 def sum_to_zero(classes: int) -> Array:
     """From predictors relative to the first class to those that sum to zero over the classes, shape (K, K - 1)."""
     return (np.eye(classes) - 1.0 / classes)[:, 1:]
@@ -104,7 +109,7 @@ def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int
     factor = _factor(sums)
     if factor is None:
         return np.full((size, size), np.nan)
-    if sums.information is not None and sums.information.dtype == np.longdouble:
+    if _extended(sums):
         t = scaling.matrix(width).astype(np.longdouble)
         return np.asarray(t @ extended_inverse(sums.information[:-1, :-1]) @ t.T).astype(np.float64)
     inverse = factor.inverse()
@@ -139,7 +144,7 @@ def error_bound(sums: Sums, scaling: Scaling, gamma: Array, step_error: float) -
     factor = _factor(sums)
     flat = gamma if gamma.ndim == 1 else gamma.T.ravel()
     width = gamma.shape[0]
-    if factor is None:
+    if factor is None or not np.isfinite(step_error):
         return np.full(gamma.shape, np.inf)
     if isinstance(factor, FactorisedArrow):
         return _error_bound_of_arrow(sums, scaling, gamma, step_error, factor)
@@ -147,7 +152,7 @@ def error_bound(sums: Sums, scaling: Scaling, gamma: Array, step_error: float) -
     inverse = np.abs(factor.inverse())
     root = 1.0 / factor.scale
     # a refined fit was worked out in long double and only its result rounded
-    refined = sums.information is not None and sums.information.dtype == np.longdouble
+    refined = _extended(sums)
     eps, last = float(np.finfo(np.longdouble if refined else float).eps), float(np.finfo(float).eps)
     e = 8 * eps * (np.sqrt(max(sums.pearson, 0.0)) + np.abs(flat) @ root + np.sqrt(max(sums.sum_weight, 0.0)))
     fit_scale = inverse @ (root * e) + np.sqrt(np.diagonal(inverse)) * step_error

@@ -32,18 +32,18 @@ def training_eta(fit: Fit) -> Array:
     return eta if e.expansion is None else eta @ e.expansion.T
 
 
-def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any) -> Array:
+def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any, unseen: str) -> Array:
     """Eta of new rows: the same encoding, the same offsets."""
     total: Array | None = None
     if fit.spec is not None:
         table = as_table(new)
-        design = encode(fit.spec, table)
+        design = encode(fit.spec, table, unseen=unseen)
         total = offset_of(fit.spec, table)
         offset = from_table(fit.offset if offset is None else offset, table, "offset")
         exposure = from_table(fit.exposure if exposure is None else exposure, table, "exposure")
     else:
         names = list(fit.names[fit.intercept :])
-        if not is_table(new) and np.ndim(new) == 1 and len(names) != 1:
+        if not is_table(new) and not hasattr(new, "tocsr") and np.ndim(new) == 1 and len(names) != 1:
             new = np.asarray(new)[None, :]
         design = read_matrix(new, names if not is_table(new) else None, fit.intercept, expected=names)
     if fit.offset_given and offset is None and exposure is None:
@@ -54,7 +54,7 @@ def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any) -> Array:
     eta = np.empty((design.rows, *beta.shape[1:]))
     for a in range(0, design.rows, _SLAB):
         rows = slice(a, min(a + _SLAB, design.rows))
-        eta[rows] = design.block(rows) @ beta
+        eta[rows] = design.predictor(rows, beta)
     if not np.isfinite(eta).all():
         error = describe_bad_design(Problem(design, eta, fit.family, fit.link))
         if error is not None:

@@ -206,19 +206,31 @@ def aliased_columns(triangle: Array, tolerance: float = 1e-11) -> list[int]:
     return out
 
 
+_ORDERED = 1200  # columns up to which a Gram matrix is judged column by column
+
+
 def aliased_of_gram(a: Arrow, tolerance: float = 1e-9) -> list[int]:
-    """The same from a Gram matrix with a large diagonal: levels without rows, then columns that the levels and earlier ones give."""
+    """The same from a Gram matrix with a large diagonal, whose columns are dropped when earlier ones give them.
+
+    Beyond ``_ORDERED`` columns the levels of the large factor are taken before all others, which costs a small matrix only.
+    """
+    if len(a) <= _ORDERED:
+        return np.flatnonzero(_dependent(a.dense(), a.diagonal(), tolerance)).tolist()
     empty = a.head <= 0
     weight = np.where(empty, 1.0, a.head)
     complement = a.core - a.border.T @ (np.where(empty[:, None], 0.0, a.border) / weight[:, None])
-    length = np.diagonal(a.core).copy()
-    gone = np.zeros(len(length), dtype=bool)
-    for j in range(len(length)):  # Cholesky, one column at a time, without those that have nothing left
-        if not complement[j, j] > tolerance * length[j]:
+    gone = _dependent(complement, np.diagonal(a.core), tolerance)
+    return np.flatnonzero(a.joined(empty.astype(float), gone.astype(float))).tolist()
+
+
+def _dependent(gram: Array, length: Array, tolerance: float) -> Array:
+    """Columns that have next to nothing left once the kept ones before them are taken out (Cholesky without the others)."""
+    gone = np.zeros(len(gram), dtype=bool)
+    rest = np.array(gram)
+    for j in range(len(rest)):
+        if not rest[j, j] > tolerance * length[j]:
             gone[j] = True
-            complement[j, :] = complement[:, j] = 0.0
             continue
-        row = complement[j, j + 1 :] / complement[j, j]
-        complement[j + 1 :, j + 1 :] -= np.outer(complement[j + 1 :, j], row)
-    flags = a.joined(empty.astype(float), gone.astype(float))
-    return np.flatnonzero(flags).tolist()
+        row = rest[j, j + 1 :] / rest[j, j]
+        rest[j + 1 :, j + 1 :] -= np.multiply.outer(rest[j, j + 1 :], row)
+    return gone

@@ -27,7 +27,7 @@ from etamu.sums import Objective, Request, Sums
 
 __all__ = ["Newton", "Problem", "newton"]
 
-_CURRENT = 1e-7  # change of eta (in columns of spread 1) over which information and dispersion still count as those at the solution
+_CURRENT = 1e-7  # relative change up to which information and dispersion still count as those at the solution
 _HALVINGS = 30
 _SLOW = 0.5  # contraction above which a stale information is renewed
 _PATIENCE = 3  # drifting steps in a row before the estimate is called infinite
@@ -85,6 +85,8 @@ class _Iteration:
     drifting: int = 0
     stalled: int = 0
     shortened: bool = False  # the last factor was damped
+    diagonal: Array | None = None  # of the last information
+    rate: float | None = None  # relative change of the information per unit of decrement, once two have been seen
     accepted: tuple[Array, Sums] | None = None
 
     @property
@@ -143,7 +145,21 @@ class _Iteration:
         self.fresh = not keep
         if not keep:
             self.factor, self.pairs = found, Pairs()
+            self.observe_change(sums)
         return sums
+
+    def observe_change(self, sums: Sums) -> None:
+        """How fast the information moves, from the last two of one kind."""
+        if sums.information is None or self.problem.form != "gram" or not self.exact:
+            return
+        last, self.diagonal = self.diagonal, sums.information.diagonal()
+        if last is not None and 0 < self.previous < math.inf:
+            with np.errstate(all="ignore"):
+                self.rate = float(np.max(np.abs(self.diagonal / last - 1.0), initial=0.0)) / self.previous
+
+    def age(self, size: float, decrement: float) -> float:
+        """Relative change of the information over a step of that size and decrement."""
+        return size if self.rate is None else max(self.rate * decrement, 0.1 * size)
 
     # ---- judging ------------------------------------------------------------------------------------------------
 
@@ -171,14 +187,14 @@ class _Iteration:
         """``tol`` in standard errors; of many rows these are small, so that more of them are still the same digits."""
         return self.control.tol * sigma * max(1.0, math.sqrt(n / 1000))
 
-    def may_end(self, after: float, sigma: float, n: float, floor: float, size: float) -> bool:
+    def may_end(self, after: float, sigma: float, n: float, floor: float, change: float) -> bool:
         """Whether the next pass is likely to be the last."""
         if self.problem.form == "factor" or self.problem.quadratic or (self.exact and not self.wide):
             return True
         if after <= floor:
             return True
         age = after if self.exact else max(after, self.previous)
-        return size <= _CURRENT and self.kappa * age * after <= self.tolerance(n, sigma)
+        return change <= _CURRENT and self.kappa * age * after <= self.tolerance(n, sigma)
 
     def solution(self, beta: Array, sums: Sums, status: Status, decrement: float = 0.0, error: float = math.inf, moving: Any = None) -> Solution:
         """The end of the iteration; sums that lack the information are completed."""
@@ -246,15 +262,16 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
-    current = at_rounding or it.problem.quadratic or size <= _CURRENT
+    age = it.age(size, decrement)
+    current = at_rounding or it.problem.quadratic or age <= _CURRENT
     steady = complete and not (it.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
-    if not ends and it.stand_in is not None and it.fresh and not it.shortened and (it.exact or size * after > _CURRENT * decrement):
+    if not ends and it.stand_in is not None and it.fresh and not it.shortened and (it.exact or age * after > _CURRENT * decrement):
         improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature)
         if improved is not None:
             step, after = improved.step, it.stand_in.noise(len(step)) * improved.correction
             it.kappa = 2 * improved.correction / squared
-            moves = it.exact and size * it.stand_in.moving_noise() <= _CURRENT
+            moves = it.exact and age * it.stand_in.moving_noise() <= _CURRENT
             ends = steady and known_end and (current or moves) and after <= it.tolerance(sums.n, sigma)
             if ends and not current:
                 sums = it.stand_in.moved(sums, improved)
@@ -263,7 +280,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
         return it.solution(it.beta if stay else it.beta + shaped(step, it.beta), _at_end(it, sums, squared), Status.CONVERGED, decrement, after)
     it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh and it.stand_in is None
     it.beta = it.beta + shaped(step, it.beta)
-    return it.may_end(after, sigma, sums.n, floor, size * after / decrement if decrement > 0 else 0.0)
+    return it.may_end(after, sigma, sums.n, floor, age * after / decrement if decrement > 0 else 0.0)
 
 
 def _damped(sums: Sums) -> Factorised | FactorisedArrow | None:

@@ -32,10 +32,16 @@ class Cache:
     def clear(self) -> None:
         """Begin again: an earlier pass did not come to its end."""
         self._held = []
+        if self._file is not None:
+            self._file.close()
         try:
             self._file = tempfile.TemporaryFile(dir=self.folder, prefix="etamu-")  # noqa: SIM115 - it lives as long as the fit
         except OSError as error:
             raise DataError(f"`cache` {self.folder!r} cannot be written: {error.strerror}; pass a folder with room, or cache=None.") from None
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def add(self, problem: Problem) -> None:
         """Write a part's arrays; what is kept of it are their places."""

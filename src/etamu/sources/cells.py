@@ -66,7 +66,7 @@ def _keys(problem: Problem, folds: bool) -> list[tuple[int, int, int]] | None:
             case Column(_, None, _):
                 continue
             case Column(_, values, _):
-                arrays.append(values)
+                arrays += [] if values is None else [values]
             case Levels(_, codes, _, times, _):
                 arrays += [codes] if times is None else [codes, times]
             case _:

@@ -138,7 +138,8 @@ class Plan:
         p = self.layout.stored
         size = p * core.width(p)
         stored = np.empty((p, p))
-        core.symmetric(flat[:size].reshape(p, -1), stored)
+        if p:
+            core.symmetric(flat[:size].reshape(p, -1), stored)
         return self.layout.information(stored, flat[-(-size // 8) * 8 :])
 
     def add_rows(self, start: int, stop: int, request: Request, block: int | None = None, step: int | None = None) -> Sums:
