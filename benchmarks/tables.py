@@ -35,7 +35,7 @@ def portfolio(numeric: bool = True, many: int = 0) -> pd.DataFrame:
     frame, eta = {}, np.full(ROWS, -2.2)
     levels = {**LEVELS, "agent": many} if many else LEVELS
     for name, m in levels.items():
-        code = rng.choice(m, ROWS, p=rng.dirichlet(np.full(m, 5.0)))
+        code = rng.choice(m, ROWS, p=rng.dirichlet(np.full(m, 5.0 if m < 100 else 100.0)))
         eta += rng.normal(size=m)[code] * 0.15
         frame[name] = pd.Categorical.from_codes(code, [f"{name}{j:04d}" for j in range(m)])
     if numeric:
@@ -88,11 +88,11 @@ def glum(case: Case, frame: pd.DataFrame) -> tuple[Callable[[], np.ndarray], Cal
     from glum import GeneralizedLinearRegressor
 
     y, w = (frame["claims"] / frame["exposure"]).to_numpy(), frame["exposure"].to_numpy()
-    X = tabmat.from_formula(case.terms, frame, ensure_full_rank=True, cat_threshold=0)
+    X = tabmat.from_formula(f"1 + {case.terms}", frame, ensure_full_rank=True, cat_threshold=0, include_intercept=True)
 
     def fit() -> np.ndarray:
-        model = GeneralizedLinearRegressor(family="poisson", alpha=0, gradient_tol=1e-6).fit(X, y, sample_weight=w)
-        return np.r_[model.intercept_, model.coef_]
+        model = GeneralizedLinearRegressor(family="poisson", alpha=0, gradient_tol=1e-6, fit_intercept=False).fit(X, y, sample_weight=w)
+        return model.coef_
 
     def table() -> np.ndarray:
         model = GeneralizedLinearRegressor(family="poisson", alpha=0, gradient_tol=1e-6, formula=case.terms, drop_first=True).fit(frame, y, sample_weight=w)

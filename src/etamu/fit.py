@@ -203,7 +203,7 @@ def _assemble(built: Ingredients, response: checks.Response, solved: Solved, con
         nobs=int(nobs) if float(nobs).is_integer() else nobs,
         rank=len(kept),
         intercept=built.intercept,
-        aliased=tuple(n for j, n in enumerate(names) if j not in set(kept)),
+        aliased=_others(names, kept),
         diverging=tuple(names[kept[j]] for j in _diverging(solution, scaling, len(kept))),
         spec=built.spec,
         offset_given=built.offset_given,
@@ -215,6 +215,12 @@ def _assemble(built: Ingredients, response: checks.Response, solved: Solved, con
         problem=problem,
         control=control,
     )
+
+
+def _others(names: Sequence[str], kept: Sequence[int]) -> tuple[str, ...]:
+    """Names that are not among the kept."""
+    own = set(kept)
+    return tuple(name for j, name in enumerate(names) if j not in own)
 
 
 def _diverging(solution: Solution, scaling: Scaling, width: int) -> list[int]:

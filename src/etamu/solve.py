@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from etamu import checks
+from etamu.design.columns import Levels
 from etamu.families import Gaussian
 from etamu.inference.covariance import Scaling
 from etamu.links import LINKS
@@ -119,7 +120,7 @@ def _solve(problem: Problem | Streamed, intercept: bool, method: Any, given: Arr
 
 def _confirmed(found: Solution, source: Memory | StreamSource, control: Control) -> Solution:
     """A Newton step from where a score-only solver stopped: it sees what scores cannot, separation and dependent columns."""
-    if found.beta.size > _INFORMATION_LIMIT or found.status is Status.NOT_FINITE:
+    if found.beta.size - _apart(source.problem) > _INFORMATION_LIMIT or found.status is Status.NOT_FINITE:
         return found
     return newton(source.sum, found.beta, control, problem=_traits(source.problem)).with_steps(found.steps)
 
@@ -129,11 +130,18 @@ def _choose(method: Any, problem: Problem | Streamed) -> tuple[Newton | LBFGS | 
     if method is not None:
         return method, "as asked"
     size = int(np.prod(problem.shape))
-    if size <= _INFORMATION_LIMIT:
+    if size - _apart(problem) <= _INFORMATION_LIMIT:
         return Newton(), f"auto: the information of {size} coefficients is quickly formed and solved"
     if problem.equations is not None:
         return NewtonCG(), f"auto: the information of {size} coefficients in {problem.equations} predictors is too large for every step"
     return LBFGS(), f"auto: the information of {size} coefficients is too large for every step"
+
+
+def _apart(problem: Problem | Streamed) -> int:
+    """Coefficients whose share of the information is a diagonal: the levels of the largest factor."""
+    if problem.equations is not None:
+        return 0
+    return max((len(p.names) for p in problem.design.parts if isinstance(p, Levels) and len(p.names) >= 256), default=0)
 
 
 def _traits(problem: Problem | Streamed, form: str = "gram") -> NewtonProblem:
