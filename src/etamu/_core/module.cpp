@@ -169,6 +169,26 @@ NB_MODULE(_native, m) {
         nb::gil_scoped_release release;
         return distinct_rows(keys, r, count, most, i, f);
     });
+    // weight, weighted mean and sum of squares about it of each cell's rows
+    m.def("cell_sums", [](nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig> cell, Array y, Array w, Array weight, Array mean, Array spread) {
+        size_t n = cell.shape(0), cells = weight.size();
+        if (y.size() != n || w.size() != n || mean.size() != cells || spread.size() != cells) throw std::invalid_argument("cell_sums: sizes differ");
+        const int32_t* c = cell.data();
+        const double *yp = y.data(), *wp = w.data();
+        double *W = weight.data(), *m = mean.data(), *q = spread.data();
+        nb::gil_scoped_release release;
+        for (size_t k = 0; k < n; ++k) {
+            if (size_t(c[k]) >= cells) continue;
+            W[c[k]] += wp[k];
+            m[c[k]] += wp[k] * yp[k];
+        }
+        for (size_t i = 0; i < cells; ++i) if (W[i] > 0) m[i] /= W[i];
+        for (size_t k = 0; k < n; ++k) {
+            if (size_t(c[k]) >= cells) continue;
+            double d = yp[k] - m[c[k]];
+            q[c[k]] += wp[k] * d * d;
+        }
+    });
     m.def("collapse", [](Array table, Integers slots, Array out) {  // out[slots[f, c]] += table[c]
         size_t cells = table.shape(0), width = table.shape(1), columns = out.shape(0);
         if (slots.shape(1) != cells || out.shape(1) != width) throw std::invalid_argument("collapse: sizes differ");

@@ -112,19 +112,19 @@ class _Encoder:
 class _Cells:
     """The cells of a term's factors, first factor fastest: the columns they make and the code of each."""
 
-    def __init__(self, counts: Sequence[int], coded: Sequence[tuple[list[str], Array]], indicator: bool) -> None:
-        self.counts, self._coded, self._indicator = counts, coded, indicator
+    def __init__(self, factors: Sequence[Factor], full: Sequence[bool], names: Sequence[list[str]]) -> None:
+        self.counts, self._factors, self._full, self._names = [f.count for f in factors], factors, full, names
 
     @staticmethod
     def of(term: Term, factors: Sequence[Factor], full: Sequence[bool]) -> _Cells:
         counts = [f.count for f in factors]
         if prod(counts) > MOST_CELLS:
             raise FormulaError(f"formula: '{_joined(term, {})}' has {prod(counts)} cells; the limit is {MOST_CELLS}. Join levels or leave the term out.")
-        coded = [f.coded(whole) for f, whole in zip(factors, full)]
-        width = prod(len(names) for names, _ in coded)
+        names = [f.columns(whole) for f, whole in zip(factors, full)]
+        width = prod(map(len, names))
         if width > MOST_COLUMNS:
             raise FormulaError(f"formula: '{_joined(term, {})}' has {width} columns; the limit is {MOST_COLUMNS}. Join levels or leave the term out.")
-        return _Cells(counts, coded, all(whole or f.contrast == "treatment" for f, whole in zip(factors, full)))
+        return _Cells(factors, full, names)
 
     def join(self, codes: Sequence[Array]) -> Array:
         """One code per row: its cell."""
@@ -139,13 +139,13 @@ class _Cells:
         return out
 
     def parts(self, codes: Array, times: Array | None, single: Sequence[Array], name: Any) -> Iterator[Part]:
-        names = [name(labels) for labels in _first_fastest([names for names, _ in self._coded])]
+        names = [name(labels) for labels in _first_fastest(self._names)]
         if not names:
             return  # a factor of one level
-        if self._indicator:
+        if all(whole or f.contrast == "treatment" for f, whole in zip(self._factors, self._full)):
             yield Levels(tuple(names), codes, self._slots(), times, tuple(zip(single, self.counts)))
             return
-        for label, columns in zip(names, _first_fastest([list(matrix.T) for _, matrix in self._coded])):
+        for label, columns in zip(names, _first_fastest([list(f.coded(whole).T) for f, whole in zip(self._factors, self._full)])):
             table = columns[0]
             for column in columns[1:]:
                 table = np.multiply.outer(column, table)
@@ -156,10 +156,10 @@ class _Cells:
         """Where each cell stands among the columns, -1 for those a base level takes."""
         slots = np.zeros((1,), dtype=np.int64)
         width = 1
-        for _, matrix in self._coded:
-            place = np.where(matrix.any(axis=1), matrix.argmax(axis=1), -1)
-            slots = np.where((place[:, None] < 0) | (slots < 0), -1, slots + width * place[:, None]).ravel()
-            width *= matrix.shape[1]
+        for factor, whole, names in zip(self._factors, self._full, self._names):
+            place = factor.places(whole)[:, None]
+            slots = np.where((place < 0) | (slots < 0), -1, slots + width * place).ravel()
+            width *= len(names)
         return slots.astype(np.int32)
 
 

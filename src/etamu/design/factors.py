@@ -45,15 +45,27 @@ class Factor:
         names = plain if len(set(plain)) == len(plain) else [f"{level!r}" for level in self.levels]
         return names + (["missing" if "missing" not in names else "(missing)"] if self.missing else [])
 
-    def coded(self, full: bool) -> tuple[list[str], Array]:
-        """Names of its columns and their values by level, shape (levels, columns)."""
+    def columns(self, full: bool) -> list[str]:
+        """Names of the columns that it makes."""
         names = self.names
+        if full or self.contrast == "treatment":
+            return [f"{self.label}[{n}]" for j, n in enumerate(names) if full or j != self.base]
+        return [f"{self.label}[{n}]" for n in contrast_names(self.contrast, names)]
+
+    def places(self, full: bool) -> Array:
+        """The column of each level where columns are indicators, -1 for the base level."""
         if full:
-            return [f"{self.label}[{n}]" for n in names], np.eye(self.count)
-        if self.contrast == "treatment":
-            kept = [j for j in range(self.count) if j != self.base]
-            return [f"{self.label}[{names[j]}]" for j in kept], np.eye(self.count)[:, kept]
-        return [f"{self.label}[{n}]" for n in contrast_names(self.contrast, names)], contrast_matrix(self.contrast, self.count)
+            return np.arange(self.count)
+        place = np.arange(self.count) - (np.arange(self.count) > self.base)
+        place[self.base] = -1
+        return place
+
+    def coded(self, full: bool) -> Array:
+        """The columns' values by level, shape (levels, columns)."""
+        if full or self.contrast == "treatment":
+            place = self.places(full)
+            return np.eye(self.count)[:, place >= 0]
+        return contrast_matrix(self.contrast, self.count)
 
 
 def codes_of(category: Category, factor: Factor, table: Table, unseen: str) -> Array:

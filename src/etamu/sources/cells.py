@@ -14,13 +14,17 @@ References: Wong, Forsell, Lewis, Mao & Wardrop (2021), arXiv:2102.11297, for li
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from etamu.core import core
 from etamu.design.columns import Column, Design, Levels
+from etamu.sources.groups import row_cells
+from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem, Within
+from etamu.sums import Request
 
 __all__ = ["compress"]
 
@@ -40,9 +44,27 @@ def compress(problem: Problem, wanted: bool | None) -> Problem | None:
     if keys is None or not (wanted or _promising(keys, problem.rows)):
         return None
     most = problem.rows if wanted else int(problem.rows / (_ROWS_PER_CELL / 2))
-    cell, first = np.empty(problem.rows, dtype=np.int32), np.empty(most, dtype=np.int64)
-    count = core.distinct(keys, _NO_ROWS, most, cell, first)
-    return None if count < 0 else _collected(problem, cell, first[:count], folds)
+    found = _of_codes(keys[0], most) if len(keys) == 1 else _of_rows(keys, most)
+    return None if found is None else _collected(problem, *found, folds)
+
+
+def _of_codes(codes: Array, most: int) -> tuple[Array, Array] | None:
+    """Cells told by one small integer: counted, not hashed.  (Cell of each row, one row of each cell.)"""
+    if codes.dtype.kind != "u" or codes.dtype.itemsize > 2:
+        return _of_rows([codes], most)
+    first = np.full(1 << (8 * codes.dtype.itemsize), -1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    used = np.flatnonzero(first >= 0)
+    place = np.zeros(len(first), dtype=np.int32)
+    place[used] = np.arange(len(used))
+    return (place[codes], first[used]) if len(used) <= most else None
+
+
+def _of_rows(keys: list[Array], most: int) -> tuple[Array, Array] | None:
+    """Cells told by the values of several columns."""
+    cell, first = np.empty(len(keys[0]), dtype=np.int32), np.empty(most, dtype=np.int64)
+    count = core.distinct(_addresses(keys), _NO_ROWS, most, cell, first)
+    return None if count < 0 else (cell, first[:count])
 
 
 def _folds(problem: Problem) -> bool:
@@ -58,29 +80,39 @@ def _power(problem: Problem) -> float | None:
     return round(p, 12) if np.allclose(variance, mu**p, rtol=1e-12) else None
 
 
-def _keys(problem: Problem, folds: bool) -> list[tuple[int, int, int]] | None:
-    """Where the values lie that tell cells apart; None where a part has none that can be compared."""
+def _keys(problem: Problem, folds: bool) -> list[Array] | None:
+    """The arrays whose values tell cells apart, factors as one product; None where a part has none that can be compared."""
     arrays: list[Array] = [] if folds or problem.offset is None else [problem.offset]
+    factors: dict[int, tuple[Array, int]] = {}
     for part in problem.design.parts:
         match part:
             case Column(_, None, _):
                 continue
             case Column(_, values, _):
                 arrays += [] if values is None else [values]
-            case Levels(_, codes, _, times, _):
-                arrays += [codes] if times is None else [codes, times]
+            case Levels(_, codes, slots, times, known):
+                factors |= {id(c): (c, n) for c, n in known or ((codes, len(slots)),)}
+                arrays += [] if times is None else [times]
             case _:
                 return None
-    if any(a.dtype.itemsize > 8 or a.ndim != 1 for a in arrays):
+    if prod(count for _, count in factors.values()) >= 2**31:
+        arrays += [codes for codes, _ in factors.values()]
+    elif factors:
+        arrays.insert(0, row_cells(list(factors.values())))
+    if not arrays or any(a.dtype.itemsize > 8 or a.ndim != 1 for a in arrays):
         return None
-    return [(int(a.__array_interface__["data"][0]), a.strides[0], a.dtype.itemsize) for a in arrays]
+    return arrays
 
 
-def _promising(keys: list[tuple[int, int, int]], rows: int) -> bool:
+def _addresses(keys: list[Array]) -> list[tuple[int, int, int]]:
+    return [(int(a.__array_interface__["data"][0]), a.strides[0], a.dtype.itemsize) for a in keys]
+
+
+def _promising(keys: list[Array], rows: int) -> bool:
     """Whether a sample's repeats promise enough rows a cell (Chao's estimate of the number of distinct ones)."""
     look = np.linspace(0, rows - 1, min(rows, _LOOK)).astype(np.int64)
     cell = np.empty(len(look), dtype=np.int32)
-    found = core.distinct(keys, look, len(look), cell, np.empty(len(look), dtype=np.int64))
+    found = core.distinct(_addresses(keys), look, len(look), cell, np.empty(len(look), dtype=np.int64))
     seen = np.bincount(cell, minlength=found)
     once, twice = int((seen == 1).sum()), int((seen == 2).sum())
     distinct = found + once * max(once - 1, 0) / (2.0 * (twice + 1))
@@ -92,29 +124,30 @@ def _collected(problem: Problem, cell: Array, first: Array, folds: bool) -> Prob
     count = len(first)
     y, w, offset = problem.vectors(slice(None))
     used = w != 0
-    total = np.array([float(np.count_nonzero(used)), float(w.sum())])
+    rows, total = float(np.count_nonzero(used)), float(np.add.reduce(w))
     if problem.offset is not None and folds:
         p = _power(problem)
         assert p is not None
         y, w = y * np.exp(-offset), w * np.exp((2 - p) * offset)
-    y = np.where(used, y, 0.0)
-    weight = np.bincount(cell, weights=w, minlength=count)
-    with np.errstate(all="ignore"):
-        mean = np.bincount(cell, weights=w * y, minlength=count) / weight
+    if rows < len(y):
+        y = np.where(used, y, 0.0)
+    weight, mean, spread = np.zeros(count), np.zeros(count), np.zeros(count)
+    core.cell_sums(cell, np.ascontiguousarray(y), np.ascontiguousarray(w), weight, mean, spread)
     mean = np.where(weight > 0, mean, y[first])
-    spread = np.bincount(cell, weights=w * (y - mean[cell]) ** 2, minlength=count)
-    inside = _within_deviance(problem, y, w, mean[cell])
+    inside = _within_deviance(problem, y, w, mean, cell)
     design = Design(problem.design.over(lambda values: values[first]), count, problem.design.center, problem.design.scale)
     kept = None if problem.offset is None or folds else np.asarray(problem.offset)[first]
-    return replace(problem, design=design, y=mean, weight=weight, offset=kept, frequency=None, within=Within(spread, inside, total[0], total[1]))
+    return replace(problem, design=design, y=mean, weight=weight, offset=kept, frequency=None, within=Within(spread, inside, rows, total))
 
 
-def _within_deviance(problem: Problem, y: Array, w: Array, mean: Array) -> float:
-    """Sum w d(y, cell's mean); rows that are their cell's mean add nothing, whatever the mean is."""
-    rows = np.flatnonzero((w != 0) & (y != mean))
-    total = 0.0
-    for a in range(0, len(rows), 1 << 16):
-        r = rows[a : a + (1 << 16)]
-        with np.errstate(all="ignore"):
-            total += float((w[r] * problem.family.unit_deviance(y[r], mean[r])).sum())
-    return total
+def _within_deviance(problem: Problem, y: Array, w: Array, mean: Array, cell: Array) -> float:
+    """Sum w d(y, cell's mean): the deviance of a model without columns whose offset is the cell's predictor.
+
+    A cell whose mean lies at the edge of the family's means holds that value only, and adds nothing.
+    """
+    with np.errstate(all="ignore"):
+        eta = np.asarray(problem.link.eta(mean), dtype=float)
+    inside = np.isfinite(eta)
+    eta = np.where(inside, eta, eta[inside][0] if inside.any() else 0.0)
+    alone = Problem(Design((), len(y)), y, problem.family, problem.link, w if inside.all() else np.where(inside[cell], w, 0.0), eta[cell])
+    return Memory(alone).sum(Request(np.zeros(0), 0)).deviance

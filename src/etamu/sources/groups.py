@@ -16,7 +16,7 @@ import numpy as np
 from etamu.core import core
 from etamu.design.columns import Design, Levels
 
-__all__ = ["Group", "group_levels"]
+__all__ = ["Group", "group_levels", "row_cells"]
 
 Array = np.ndarray[Any, Any]
 _CELLS = 96
@@ -101,7 +101,7 @@ class _Bin:
             at += len(part.names)
         first = self.parts[0][1]
         alone = first.factors and list(self.factors) == [id(c) for c, _ in first.factors]  # its codes are the cells
-        rows = first.codes if alone or len(self.factors) == 1 else _row_cells(list(self.factors.values()), self.cells)
+        rows = first.codes if alone or len(self.factors) == 1 else row_cells(list(self.factors.values()))
         return Group(_compact(rows, self.cells), self.cells, columns, slots, first.times)
 
 
@@ -134,8 +134,9 @@ def _joined(coded: list[tuple[Array, int]]) -> Array:
     return out
 
 
-def _row_cells(factors: list[tuple[Array, int]], cells: int) -> Array:
-    """The cell of every row, in the smallest type that holds it."""
+def row_cells(factors: list[tuple[Array, int]]) -> Array:
+    """The cell that every row has in the product of some factors, in the smallest type that holds it."""
+    cells = prod(count for _, count in factors)
     kind = np.uint8 if cells <= 1 << 8 else np.uint16 if cells <= 1 << 16 else np.int32
     out = factors[-1][0].astype(kind)
     for codes, count in reversed(factors[:-1]):
