@@ -19,6 +19,8 @@ lint: $(VENV)/.stamp-dev
 
 bench: $(VENV)/.stamp-bench
 	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/tables.py
+	@$(BIN)/python benchmarks/stream.py 20e6
 
 docs: $(VENV)/.stamp-docs
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build

@@ -69,7 +69,7 @@ def test_classes_are_predicted_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("fit", "none.csv", "y ~ x"), "does not exist"),
+        (("fit", "none.csv", "y ~ x"), "matches no file"),
         (("fit", "{data}", "y ~"), "formula"),
         (("fit", "{data}", "claims ~ nothing"), "column"),
         (("fit", "{data}", "claims ~ fuel", "--family", "poison"), "Did you mean 'poisson'"),

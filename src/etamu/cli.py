@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ except ImportError:  # pragma: no cover - the message is the point
     sys.exit("The command line needs two more packages: pip install 'etamu[cli]'")
 
 import etamu as em
-from etamu.design.frames import Table, as_table
-from etamu.errors import DataError, EtamuError
+from etamu.design.batches import open_files
+from etamu.design.frames import as_table
+from etamu.errors import EtamuError
+from etamu.files import rows_from
 from etamu.solvers.base import Step
 
 __all__ = ["main"]
@@ -27,23 +29,6 @@ __all__ = ["main"]
 @click.version_option(em.__version__, prog_name="etamu")
 def main() -> None:
     """Generalized linear models from the command line."""
-
-
-def read_data(path: str) -> Table:
-    """A CSV or Parquet file as a table."""
-    import pyarrow as pa
-    import pyarrow.csv as csv
-    import pyarrow.parquet as parquet
-
-    file = Path(path)
-    try:
-        if file.suffix.lower() in (".parquet", ".pq"):
-            return as_table(parquet.read_table(file))
-        return as_table(csv.read_csv(file))
-    except FileNotFoundError:
-        raise DataError(f"`DATA` {path!r} does not exist; pass a CSV or Parquet file.") from None
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise DataError(f"`DATA` {path!r} cannot be read: {error}") from None
 
 
 def _guarded(action: Callable[[], None]) -> None:
@@ -58,7 +43,7 @@ def _guarded(action: Callable[[], None]) -> None:
         sys.exit(2)
 
 
-def _fit_with_progress(formula: str, table: Table, control: dict[str, Any], arguments: dict[str, Any]) -> em.Fit:
+def _fit_with_progress(formula: str, data: str, control: dict[str, Any], arguments: dict[str, Any]) -> em.Fit:
     """Fit while a line on the terminal tells the passes; silent where stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -71,11 +56,11 @@ def _fit_with_progress(formula: str, table: Table, control: dict[str, Any], argu
             count += 1
             progress.update(task, description=f"pass {count}: {step.rows:,.0f} rows, deviance {step.deviance:.7g}")
 
-        return em.glm(formula, table, control=em.Control(progress=show, **control), **arguments)
+        return em.glm(formula, data, control=em.Control(progress=show, **control), **arguments)
 
 
 @main.command()
-@click.argument("data", type=click.Path(dir_okay=False))
+@click.argument("data", type=click.Path())
 @click.argument("formula")
 @click.option("--family", default="gaussian", show_default=True, help="A family, e.g. binomial, poisson, gamma, 'tweedie(1.5)'.")
 @click.option("--link", default=None, help="A link, e.g. log, logit, 'power(0.5)'; the family's own by default.")
@@ -83,21 +68,26 @@ def _fit_with_progress(formula: str, table: Table, control: dict[str, Any], argu
 @click.option("--frequency", default=None, help="Column that counts how often each row occurs.")
 @click.option("--offset", default=None, help="Column (or expression) added to the linear predictor.")
 @click.option("--exposure", default=None, help="Column whose logarithm is added to the linear predictor.")
-@click.option("--missing", default="raise", show_default=True, help="What to do with missing values: raise or drop.")
+@click.option("--missing", default="raise", show_default=True, help="What to do with missing values: raise, drop, or level (for factors).")
+@click.option("--cache", default=None, type=click.Path(file_okay=False), help="Folder for encoded rows between passes over large files.")
+@click.option("--compress/--no-compress", default=None, help="Fit on the distinct rows of the design (exact); decided by itself by default.")
 @click.option("--level", default=0.95, show_default=True, help="Confidence level of the intervals.")
 @click.option("--threads", default=None, type=int, help="Threads; all processors by default.")
 @click.option("--out", default=None, type=click.Path(dir_okay=False), help="Write the model to this JSON file.")
 @click.option("--trace", is_flag=True, help="Also show how the fit went, pass by pass.")
-def fit(data: str, formula: str, level: float, threads: int | None, out: str | None, trace: bool, **arguments: Any) -> None:
-    """Fit FORMULA on DATA (CSV or Parquet) and print the regression table.
+def fit(data: str, formula: str, level: float, threads: int | None, out: str | None, trace: bool, compress: bool | None, **arguments: Any) -> None:
+    """Fit FORMULA on DATA and print the regression table.
+
+    DATA is a CSV or Parquet file, a folder of them, or a pattern in quotes; files of any size are read part by part.
 
     \b
-    Example:
+    Examples:
       etamu fit claims.csv "claims ~ C(power) + age + fuel" --family poisson --exposure expo --out model.json
+      etamu fit "claims/*.parquet" "claims ~ fuel * power + bs(age, df=5) + offset(log(expo))" --family poisson
     """
 
     def run() -> None:
-        model = _fit_with_progress(formula, read_data(data), {"threads": threads}, arguments)
+        model = _fit_with_progress(formula, data, {"threads": threads, "compress": compress}, arguments)
         click.echo(str(model.summary(level)))
         if trace:
             click.echo(f"\n{model.trace}")
@@ -110,27 +100,44 @@ def fit(data: str, formula: str, level: float, threads: int | None, out: str | N
 
 @main.command()
 @click.argument("model", type=click.Path(dir_okay=False))
-@click.argument("data", type=click.Path(dir_okay=False))
+@click.argument("data", type=click.Path())
 @click.option("--kind", default="response", show_default=True, help="response (means) or link (linear predictors).")
 @click.option("--offset", default=None, help="Column of offsets, for a model that was fitted with one as an argument.")
+@click.option("--unseen", default="raise", show_default=True, help="Levels the fit has not seen: raise, base, or missing.")
 @click.option("--out", default=None, type=click.Path(dir_okay=False), help="Write CSV here instead of to the terminal.")
-def predict(model: str, data: str, kind: str, offset: str | None, out: str | None) -> None:
+def predict(model: str, data: str, kind: str, offset: str | None, unseen: str, out: str | None) -> None:
     """Predict for the rows of DATA with a MODEL written by ``etamu fit --out``; prints one line per row."""
 
     def run() -> None:
         loaded = em.load(model)
-        table = read_data(data)
-        values = loaded.predict(table, kind, offset=offset)
-        header = "prediction" if values.ndim == 1 else ",".join(_quoted(c) for c in _classes(loaded, values.shape[1]))
-        lines = (",".join(map(repr, row)) if isinstance(row, list) else repr(row) for row in values.tolist())
-        text = "\n".join([header, *lines]) + "\n"
         if out is None:
-            click.echo(text, nl=False)
-        else:
-            Path(out).write_text(text, encoding="utf-8")
-            click.echo(f"wrote {out}", err=True)
+            for text in _predictions(loaded, data, kind, offset, unseen):
+                click.echo(text, nl=False)
+            return
+        draft = Path(f"{out}.part")  # an error halfway leaves no half-written file
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.writelines(_predictions(loaded, data, kind, offset, unseen))
+            draft.replace(out)
+        finally:
+            draft.unlink(missing_ok=True)
+        click.echo(f"wrote {out}", err=True)
 
     _guarded(run)
+
+
+def _predictions(model: em.Fit, data: str, kind: str, offset: str | None, unseen: str) -> Iterator[str]:
+    """The lines of a CSV of predictions, one part of the files after another."""
+    start, header = 0, False
+    for part in open_files(data):
+        with rows_from(start):
+            values = model.predict(as_table(part), kind, offset=offset, unseen=unseen)
+        if not header:
+            yield ("prediction" if values.ndim == 1 else ",".join(_quoted(c) for c in _classes(model, values.shape[1]))) + "\n"
+            header = True
+        lines = (",".join(map(repr, row)) if isinstance(row, list) else repr(row) for row in values.tolist())
+        yield "".join(f"{line}\n" for line in lines)
+        start += part.num_rows
 
 
 def _classes(model: em.Fit, count: int) -> list[str]:

@@ -32,7 +32,7 @@ from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed
 
-__all__ = ["Model", "is_path", "read_files"]
+__all__ = ["Model", "is_path", "read_files", "rows_from"]
 
 Array = np.ndarray[Any, Any]
 _HELD = 400_000  # rows that are kept in memory, at most
@@ -86,7 +86,7 @@ class Model:
 
 
 @contextmanager
-def _within_part(start: int) -> Iterator[None]:
+def rows_from(start: int) -> Iterator[None]:
     """Errors found in a part that begins at row ``start`` name rows of the whole."""
     try:
         yield
@@ -195,7 +195,7 @@ def read_files(
     scan, seen, held = Scan(model.formula), _Seen(), _Held()
     start = 0
     for part in files:
-        with _within_part(start):
+        with rows_from(start):
             table = model.complete(as_table(part))
             if table.rows:
                 scan.add(table)
@@ -219,7 +219,7 @@ def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample:
     def encoded() -> Iterator[Problem]:
         start = 0
         for part in files:
-            with _within_part(start):
+            with rows_from(start):
                 table = model.complete(as_table(part))
                 problem = build_problem(model.ingredients(table, spec), levels)[0] if table.rows else None
             if problem is not None:
