@@ -121,6 +121,7 @@ NB_MODULE(_native, m) {
         .def("predictor", &Plan::predictor)
         .def("accumulate", &Plan::accumulate);
     m.def("instruction_set", [] { return std::string(active->name); });
+    m.def("lanes", [] { return active->lanes; });
     m.def("width", [](int columns) { return active->width(columns); });
     m.def("pairs", [](int equations) { return active->pairs(equations); });
     m.def("use", [](const std::string& name) {

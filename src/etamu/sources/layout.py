@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from etamu.core import core
 from etamu.design.columns import Column, Design, Levels, Sparse
 from etamu.sources.groups import Group, group_levels
 from etamu.sums import Arrow
@@ -48,7 +49,8 @@ class Layout:
     def tables(self) -> tuple[int, list[int], list[int], list[list[int]], int]:
         """(row length, starts of cross, of self, of pair, total length) of the flat array of tables."""
         sizes = [g.cells for g in self.groups] + ([] if self.sparse is None else [len(self.sparse.names)])
-        n, ld, at = len(sizes), -(-(1 + self.stored) // 8) * 8 if self.stored > 3 else 4, 0
+        n, at = len(sizes), 0
+        ld = -(-(1 + self.stored) // core.lanes()) * core.lanes()  # whole registers
         cross, own, pair = [0] * n, [-1] * n, [[-1] * n for _ in range(n)]
         for i, size in enumerate(sizes):
             cross[i], at = at, at + size * ld
