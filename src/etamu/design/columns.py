@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ class Design:
     def names(self) -> list[str]:
         return [name for part in self.parts for name in part.names]
 
-    @property
+    @cached_property
     def width(self) -> int:
         return sum(1 if isinstance(p, Column) else len(p.names) for p in self.parts)
 

@@ -153,9 +153,8 @@ class _Iteration:
         if sums.information is None or self.problem.form != "gram" or not self.exact:
             return
         last, self.diagonal = self.diagonal, sums.information.diagonal()
-        if last is not None and 0 < self.previous < math.inf:
-            with np.errstate(all="ignore"):
-                self.rate = float(np.max(np.abs(self.diagonal / last - 1.0), initial=0.0)) / self.previous
+        if last is not None and 0 < self.previous < math.inf and len(last):
+            self.rate = float(np.abs(self.diagonal / np.where(last > 0, last, np.inf) - 1.0).max()) / self.previous
 
     def age(self, size: float, decrement: float) -> float:
         """Relative change of the information over a step of that size and decrement."""
