@@ -568,3 +568,13 @@ def test_bug_two_columns_of_one_name_in_a_csv(tmp_path):
     (tmp_path / "dup.csv").write_text("x,x,y\n" + "1,2,3\n2,1,4\n" * 500)
     with pytest.raises(errors.DataError, match="'x'"):
         em.glm("y ~ x", tmp_path / "dup.csv")
+
+
+def test_progress_tells_rows_within_a_pass(tmp_path, small_parts):
+    told = []
+    path = write(tmp_path / "rows", pa.table(rows()), 2)
+    fit = em.glm("count ~ x + g", path, family="poisson", control=em.Control(progress=told.append))
+    assert {"scanned", "so far"} <= {step.note for step in told}
+    last = [step.rows for step in told if step.note == "scanned"]
+    assert last == sorted(last)
+    assert last[-1] == fit.nobs

@@ -19,7 +19,7 @@ import etamu as em
 from etamu.design.batches import open_files
 from etamu.design.frames import as_table
 from etamu.errors import EtamuError
-from etamu.files import rows_from
+from etamu.files import SCANNED, SO_FAR, rows_from
 from etamu.solvers.base import Step
 
 __all__ = ["main"]
@@ -53,8 +53,12 @@ def _fit_with_progress(formula: str, data: str, control: dict[str, Any], argumen
 
         def show(step: Step) -> None:
             nonlocal count
-            count += 1
-            progress.update(task, description=f"pass {count}: {step.rows:,.0f} rows, deviance {step.deviance:.7g}")
+            if step.note == SCANNED:
+                progress.update(task, description=f"looking at the data: {step.rows:,.0f} rows")
+                return
+            count += step.note != SO_FAR
+            number = count + (step.note == SO_FAR)
+            progress.update(task, description=f"pass {number}: {step.rows:,.0f} rows, deviance {step.deviance:.7g}")
 
         return em.glm(formula, data, control=em.Control(progress=show, **control), **arguments)
 

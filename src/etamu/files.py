@@ -6,11 +6,12 @@ what stands in for all rows between passes.  When that is all there is, the fit 
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,18 @@ from etamu.design.terms import Formula, columns_used, expand, from_table
 from etamu.errors import EtamuError, NotEnoughDataError, SpecificationError
 from etamu.families import Family, Multinomial
 from etamu.links import Link
+from etamu.solvers.base import Step
 from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed
+from etamu.sums import Request
 
-__all__ = ["Model", "is_path", "read_files", "rows_from"]
+__all__ = ["SCANNED", "SO_FAR", "Model", "is_path", "read_files", "rows_from"]
 
 Array = np.ndarray[Any, Any]
 _HELD = 400_000  # rows that are kept in memory, at most
 _RUN = 64
+SCANNED, SO_FAR = "scanned", "so far"  # notes of the steps that tell how far the reading is
 
 
 def is_path(data: object) -> bool:
@@ -182,7 +186,14 @@ class _Seen:
 
 
 def read_files(
-    path: Any, formula: Formula, family: Family, link: str | Link | None, named: dict[str, Any], missing: str, cache: Cache | None
+    path: Any,
+    formula: Formula,
+    family: Family,
+    link: str | Link | None,
+    named: dict[str, Any],
+    missing: str,
+    cache: Cache | None,
+    progress: Callable[[Step], None] | None,
 ) -> Table | tuple[Ingredients, Streamed, checks.Response]:
     """All rows as a table where they are few; else what the fit needs to read them in every pass."""
     for name, value in named.items():
@@ -202,13 +213,23 @@ def read_files(
                 seen.add(model, table)
         held.add(part)
         start += part.num_rows
+        if progress is not None:
+            progress(Step(float(start), 0, "double", math.nan, None, SCANNED))
     if seen.rows == 0:
         raise NotEnoughDataError("`data` have 0 rows; a fit needs at least one.")
     sample = as_table(held.table())
     if held.step == 1:
         return sample
     seen.check(family)
-    return _streamed(files, model, scan.finish(missing), seen, model.complete(sample), cache)
+    ingredients, streamed, response = _streamed(files, model, scan.finish(missing), seen, model.complete(sample), cache)
+    return ingredients, replace(streamed, progress=_teller(progress)), response
+
+
+def _teller(progress: Callable[[Step], None] | None) -> Callable[[float, Request, float], None] | None:
+    """Progress within a pass, in the words of progress between passes."""
+    if progress is None:
+        return None
+    return lambda rows, request, deviance: progress(Step(rows, request.order, request.arithmetic, deviance, None, SO_FAR))
 
 
 def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample: Table, cache: Cache | None) -> tuple[Ingredients, Streamed, checks.Response]:

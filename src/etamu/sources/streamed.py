@@ -36,6 +36,7 @@ class Streamed:
     observed: float | None = None  # observations, where rows have frequencies
     kept: tuple[int, ...] | None = None
     alone: bool = False  # the intercept only
+    progress: Callable[[float, Request, float], None] | None = None  # told rows, request and deviance so far after each part
     changed: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -124,17 +125,24 @@ class StreamSource:
 
     def sum(self, request: Request) -> Sums:
         """The sums of all rows at ``request.beta``."""
-        return self._total(lambda part: Memory(part, self.threads).sum(request))
+        told = self.problem.progress
+
+        def tell(total: Sums) -> None:
+            if told is not None:
+                told(total.n, request, total.deviance)
+
+        return self._total(lambda part: Memory(part, self.threads).sum(request), tell)
 
     def start(self) -> Sums:
         """Score and information of the least-squares step from beta = 0 towards g(starting mean)."""
-        return self._total(lambda part: Memory(part, self.threads).start())
+        return self._total(lambda part: Memory(part, self.threads).start(), lambda total: None)
 
-    def _total(self, work: Callable[[Problem], Sums]) -> Sums:
+    def _total(self, work: Callable[[Problem], Sums], tell: Callable[[Sums], None]) -> Sums:
         total: Sums | None = None
         for part in self.problem.batches():
             sums = work(part)
             total = sums if total is None else total + sums
+            tell(total)
         assert total is not None
         return total
 
