@@ -97,15 +97,6 @@ def glm(
         held = Cache(None if cache is True else cache) if cache else None
         progress = control.progress if isinstance(control, Control) else None
         found = read_files(data, parsed, resolved, link, named, missing, held, progress)
-            data,
-            parsed,
-            resolved,
-            link,
-            named,
-            missing,
-            Cache(None if cache is True else cache) if cache else None,
-            None if control is None else control.progress,
-        )
         if isinstance(found, tuple):
             return _fit(*found, solver, start, control)
         data = found
