@@ -450,7 +450,7 @@ def test_one_factor_of_400_levels(y, family, link):
     X = matrix([data["x"], dummies(data["k"]), dummies(data["h"])])
     a = em.glm(f"{y} ~ x + C(k) + h", data, family=family, link=link, control=EXACT)
     b = em.fit(X, data[y], family=family, link=link, control=EXACT)
-    assert isinstance(a.estimate.sums.information, Arrow)
+    assert isinstance(a.estimate.sums.information, Arrow) == (native.core is not None)
     assert_same_fit(a, b, data, X)
 
 

@@ -4,6 +4,8 @@ import doctest
 import re
 from pathlib import Path
 
+from etamu.core import core
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -21,5 +23,7 @@ def test_the_first_two_commands():
 
 def test_documentation_examples():
     for page in sorted((ROOT / "docs").glob("*.md")):
+        if core is None and page.name == "tables.md":
+            continue  # it shows cells and factors of thousands of levels, which need the compiled core
         result = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
         assert result.failed == 0, page.name

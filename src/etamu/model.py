@@ -264,7 +264,7 @@ class Fit:
     # ---- prediction ---------------------------------------------------------------------------------------------
 
     def predict(self, new: Any = None, kind: str = "response", *, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Array:
-        """Means ("response") or linear predictors ("link") of new rows, or of the rows of the fit when ``new`` is None.
+        """Means ("response") or linear predictors ("link") of new rows (a table, files), or of those of the fit when ``new`` is None.
 
         Offsets written in the formula are read from ``new``; one that was passed as an argument must be passed again.
         A level that the fit has not seen raises; ``unseen="base"`` reads it as the base level, ``"missing"`` as the level of

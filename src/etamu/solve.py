@@ -9,6 +9,7 @@ import numpy as np
 
 from etamu import checks
 from etamu.design.columns import Levels
+from etamu.errors import SpecificationError
 from etamu.families import Gaussian
 from etamu.inference.covariance import Scaling
 from etamu.links import LINKS
@@ -50,6 +51,8 @@ def solve_problem(problem: Problem | Streamed, intercept: bool, method: Any, giv
     """Standardise, solve, and where the information is singular find the aliased columns and solve without them."""
     scaled, scaling = _standardise(problem, intercept, plain=isinstance(method, GradientAscent))
     kept = tuple(range(problem.design.width))
+    if control.compress and isinstance(problem, Streamed):
+        raise SpecificationError("`compress` is True, but the rows are read from files in every pass; fit a table in memory, or leave it to None.")
     cells = compress(scaled, control.compress) if isinstance(scaled, Problem) and not isinstance(method, GradientAscent) else None
     fitted = scaled if cells is None else cells
     solution, solver, reason = _solve(fitted, intercept, method, given, scaling, control)

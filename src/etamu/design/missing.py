@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from etamu.design.arithmetic import variables
+from etamu.design.columns import Design
 from etamu.design.frames import Table, as_table, is_table
 from etamu.design.parser import Node
 from etamu.design.terms import Formula, columns_used, expand
+from etamu.errors import SpecificationError
 
 __all__ = ["complete_rows", "drop_rows", "present", "take"]
 
@@ -54,6 +56,8 @@ def _take_arrays(arrays: dict[str, Any], keep: Array) -> dict[str, Any]:
 
 def drop_rows(X: Any, y: Any, arrays: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     """The same for X, y and the arguments beside them, before they are read."""
+    if hasattr(X, "tocsr") or isinstance(X, Design):
+        raise SpecificationError(f"`missing` is 'drop', but `X` is a {type(X).__name__}, whose rows are not looked through; drop them beforehand.")
     table = as_table(X) if is_table(X) else None
     matrix = None if table is not None else np.asarray(X)
     rows = table.rows if table is not None else len(matrix)  # type: ignore[arg-type]

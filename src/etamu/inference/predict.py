@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from etamu.checks import combine_offset, describe_bad_design
+from etamu.design.batches import open_files
 from etamu.design.encode import encode, offset_of
 from etamu.design.frames import as_table, is_table
 from etamu.design.inputs import read_matrix
@@ -34,6 +36,8 @@ def training_eta(fit: Fit) -> Array:
 
 def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any, unseen: str) -> Array:
     """Eta of new rows: the same encoding, the same offsets."""
+    if isinstance(new, (str, os.PathLike)):
+        return np.concatenate([new_eta(fit, part, offset, exposure, unseen) for part in open_files(new)])
     total: Array | None = None
     if fit.spec is not None:
         table = as_table(new)

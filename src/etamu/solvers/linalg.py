@@ -137,6 +137,8 @@ def _from_gram(information: Array) -> Factorised | None:
         pivot = core.factor(information, scale, triangle)
         return Factorised(scale, triangle, pivot) if pivot > 0 else None
     diagonal = np.diagonal(information)
+    if p == 0:
+        return Factorised(np.empty(0), np.empty((0, 0)), 1.0)
     if not (np.isfinite(information).all() and (diagonal > 0).all()):
         return None
     scale = 1.0 / np.sqrt(diagonal)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from functools import reduce
+
 import numpy as np
 
 from etamu.rows import RowTerms, multinomial_terms, row_terms
@@ -42,8 +45,16 @@ def total(problem: Problem, terms: RowTerms, x: np.ndarray, w: np.ndarray, reque
     return Sums(float(np.count_nonzero(w)), float(w.sum()), float(terms.deviance.sum()), float(terms.pearson.sum()), score, information)
 
 
+_SLAB = 4096  # rows that are held as a matrix at a time
+
+
 def add_rows(problem: Problem, rows: slice, request: Request) -> Sums:
     """The sums of those rows at ``request.beta``."""
+    parts = (_one_slab(problem, slice(a, min(a + _SLAB, rows.stop)), request) for a in range(rows.start, rows.stop, _SLAB))
+    return reduce(operator.add, parts)
+
+
+def _one_slab(problem: Problem, rows: slice, request: Request) -> Sums:
     y, w, offset = problem.vectors(rows)
     x = problem.design.block(rows)
     with np.errstate(all="ignore"):
