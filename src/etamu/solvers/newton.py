@@ -267,7 +267,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
     if not ends and it.stand_in is not None and it.fresh and not it.shortened and (it.exact or age * after > _CURRENT * decrement):
         improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature)
-        if improved is not None:
+        if improved is not None and squared > 0:
             step, after = improved.step, it.stand_in.noise(len(step)) * improved.correction
             it.kappa = 2 * improved.correction / squared
             moves = it.exact and age * it.stand_in.moving_noise() <= _CURRENT
