@@ -487,3 +487,53 @@ def test_a_fit_copies_no_data(kind):
     finally:
         tracemalloc.stop()
     assert peak <= 0.15 * X.nbytes
+
+
+# ---- once wrong ----
+
+
+def test_standard_errors_of_least_squares_do_not_depend_on_the_order_of_rows():
+    """Slabs in which columns are constant or absent are rank-deficient; their R factors must still add up."""
+    rng = np.random.default_rng(0)
+    n, levels = 20_000, 20
+    g, x = np.sort(rng.integers(0, levels, n)), rng.normal(size=n)
+    X = np.column_stack([x, x + 0.05 * rng.normal(size=n), *((g == k) * 1.0 for k in range(1, levels))])
+    y = x + rng.normal(size=n)
+    order = rng.permutation(n)
+    np.testing.assert_allclose(em.fit(X, y).stderror(), em.fit(X[order], y[order]).stderror(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("family", ["poisson", "gamma"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_wide_designs_with_heavy_tails_converge(family, seed):
+    rng = np.random.default_rng(seed)
+    n, p = 30_000, 47
+    X = rng.standard_t(2.2, size=(n, p))
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    mu = np.exp(np.clip(Z @ (rng.normal(size=p) * 0.8 / np.sqrt(p)), -4, 4) + 1.5)
+    y = rng.poisson(mu) * 1.0 if family == "poisson" else rng.gamma(2.0, mu / 2)
+    fit = em.fit(X, y, family=family, link="log")
+    assert fit.converged
+    score = Z.T @ ((y - fit.fitted) if family == "poisson" else (y / fit.fitted - 1))
+    assert np.abs(score).max() < 1e-6 * n
+
+
+def test_a_start_that_only_a_sample_allows_is_not_taken():
+    rng = np.random.default_rng(0)
+    n = 60_000
+    X = np.column_stack([rng.standard_t(2.2, n), rng.normal(size=(n, 3))])
+    e = X.sum(axis=1)
+    y = rng.gamma(2.0, 0.5 / (1.5 + 0.8 * e / np.abs(e).max()))
+    fit = em.fit(X, y, family="gamma", link="inverse")
+    assert fit.converged
+    np.testing.assert_allclose(fit.deviance, 32491.236678917, rtol=1e-11)
+
+
+def test_separation_under_a_double_exponential_link_is_named():
+    rng = np.random.default_rng(0)
+    x, d = rng.normal(size=1000), (np.arange(1000) < 12) * 1.0
+    y = np.where(d == 1, 1.0, (rng.random(1000) < 0.4) * 1.0)
+    fit = em.fit(np.column_stack([x, d]), y, family="binomial", link="cloglog")
+    assert fit.status.name == "SEPARATED"
+    assert "x2" in fit.diverging
+    assert "x1" not in fit.diverging

@@ -118,6 +118,8 @@ def _solve(problem: Problem | Streamed, intercept: bool, method: Any, given: Arr
     else:
         begin = sample_start(source, problem, start, method.information) if given is None else Start(start)
         solution = newton(source.sum, begin.beta, control, method, _traits(problem), begin.factor, begin.stand_in).with_steps(begin.steps)
+        if begin.steps and solution.status in (Status.NOT_FINITE, Status.MAX_ITERATIONS):  # the sample led astray: begin without it
+            solution = newton(source.sum, start, control, method, _traits(problem)).with_steps(solution.steps)
     return _checked(solution, problem), _NAMES[type(method)], reason
 
 

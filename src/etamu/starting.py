@@ -135,7 +135,9 @@ def sample_start(source: Memory | StreamSource, problem: Problem | Streamed, sta
             found = Start(rough.beta, rough.factor.weighted(scale), helper, steps)
         else:
             found = Start(rough.beyond, rough.factor.weighted(scale) if count >= 40 * need else None, None, steps)
-    return found
+    if _always_valid(problem) or math.isfinite(source.sum(Request(found.beta, 0)).deviance):
+        return found
+    return Start(start, steps=found.steps)  # a mean that the sample allows may not be one of all rows
 
 
 def _total_weight(problem: Problem) -> float:

@@ -137,14 +137,15 @@ def triangular(a: np.ndarray) -> np.ndarray:
         return np.asarray(np.linalg.qr(a, mode="r"))
     width = a.shape[1]
     q, r = a.copy(), np.zeros((width, width), dtype=a.dtype)
+    noise = 64 * np.finfo(a.dtype).eps * np.sqrt((a * a).sum(axis=0))  # what rounding leaves of a column that earlier ones give
     for j in range(width):
         for _ in range(2):
             overlap = q[:, :j].T @ q[:, j]
             q[:, j] -= q[:, :j] @ overlap
             r[:j, j] += overlap
-        r[j, j] = np.sqrt(q[:, j] @ q[:, j])
-        if r[j, j] > 0:
-            q[:, j] /= r[j, j]
+        length = np.sqrt(q[:, j] @ q[:, j])
+        r[j, j] = length if length > noise[j] else 0.0
+        q[:, j] = q[:, j] / length if length > noise[j] else 0.0  # a direction made of noise would not be orthogonal to the others
     return r
 
 

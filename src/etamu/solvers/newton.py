@@ -27,6 +27,8 @@ from etamu.sums import Objective, Request, Sums
 
 __all__ = ["Newton", "Problem", "newton"]
 
+_MANY = 20  # passes from which a slow drift is looked for
+_VANISHED = 1e-10  # share of a column's first information, relative to the others', that no finite estimate leaves
 _CURRENT = 1e-7  # relative change up to which information and dispersion still count as those at the solution
 _HALVINGS = 30
 _SLOW = 0.5  # contraction above which a stale information is renewed
@@ -85,6 +87,7 @@ class _Iteration:
     drifting: int = 0
     stalled: int = 0
     shortened: bool = False  # the last factor was damped
+    first: Factorised | FactorisedArrow | None = None  # the factor of the first information
     diagonal: Array | None = None  # of the last information
     rate: float | None = None  # relative change of the information per unit of decrement, once two have been seen
     accepted: tuple[Array, Sums] | None = None
@@ -112,19 +115,25 @@ class _Iteration:
             return Request(self.beta, 2, self.curvature, "single")
         return Request(self.beta, 1)
 
-    def evaluate(self, request: Request) -> Sums | None:
-        """The sums at beta, after halving the step while the deviance rises; None when no step is short enough."""
+    def evaluate(self, request: Request) -> tuple[Sums | None, Request]:
+        """The sums at beta, after halving the step while the deviance rises, and what was asked for in the end.
+
+        None when no step is short enough.  After a halving the information is asked for anew: the old one overshot.
+        """
         sums = self.run(request)
         if self.accepted is None or not _rises(sums, self.accepted[1]):
-            return sums
+            return sums, request
+        if request.order < 2:
+            request = Request(self.beta, 2, self.curvature, "single", request.form)
         for _ in range(_HALVINGS):
             self.run.note(text="halved")
             self.beta = 0.5 * (self.accepted[0] + self.beta)
             sums = self.run(Request(self.beta, 0))
             if not _rises(sums, self.accepted[1]):
                 self.previous, self.rho, self.pairs = math.inf, 0.3, Pairs()
-                return self.run(Request(self.beta, request.order, request.information, request.arithmetic, request.form))
-        return None
+                request = Request(self.beta, request.order, request.information, request.arithmetic, request.form)
+                return self.run(request), request
+        return None, request
 
     def renew(self, sums: Sums, request: Request, last: bool) -> Sums | None:
         """Factorise the information that came; where it is indefinite ask again for one that is not. None when none is."""
@@ -142,6 +151,7 @@ class _Iteration:
         if found is None:
             return None
         keep = last and not self.exact and self.factor is not None  # the observed one makes the better step
+        self.first = self.first or found
         self.fresh = not keep
         if not keep:
             self.factor, self.pairs = found, Pairs()
@@ -156,9 +166,23 @@ class _Iteration:
         if last is not None and 0 < self.previous < math.inf and len(last):
             self.rate = float(np.abs(self.diagonal / np.where(last > 0, last, np.inf) - 1.0).max()) / self.previous
 
-    def age(self, size: float, decrement: float) -> float:
-        """Relative change of the information over a step of that size and decrement."""
-        return size if self.rate is None else max(self.rate * decrement, 0.1 * size)
+    def vanished(self, sums: Sums) -> Array | None:
+        """Columns whose information is gone although that of others is there: their estimates drift so slowly (a double
+        exponential link) that the steps look like those of a finite maximum.
+        """
+        if self.first is None or self.factor is None or len(self.run.steps) < _MANY or self.problem.quadratic:
+            return None
+        share = self.first.inverse_diagonal() / self.factor.inverse_diagonal()
+        gone = share < _VANISHED * share.max(initial=0.0)
+        return gone if gone.any() else None
+
+    def age(self, decrement: float) -> float:
+        """Relative change of the information over a step of that decrement: as last seen, or the change of eta in the rows
+        of the column that the fewest tell of.
+        """
+        assert self.factor is not None
+        reach = decrement * float(np.max(self.factor.scale, initial=0.0)) / math.sqrt(self.factor.weight)
+        return reach if self.rate is None else max(self.rate * decrement, 0.1 * reach)
 
     # ---- judging ------------------------------------------------------------------------------------------------
 
@@ -173,8 +197,8 @@ class _Iteration:
             if ratio is not None and self.was_fresh and decrement > 1e-10 * sigma:
                 self.kappa = max(min(self.kappa, guess), 3 * ratio / self.previous)
             self.rho = min(self.kappa * decrement, 0.9)
-        elif ratio is not None:
-            self.rho = min(ratio, 0.9)
+        elif ratio is not None:  # a step that a sample improved says nothing of the factor that is now stale
+            self.rho = min(ratio if self.stand_in is None else max(ratio, 2 * self.kappa * self.previous), 0.9)
 
     def rounding(self, sums: Sums) -> float:
         """The decrement that rounding alone can leave: that of a score with a few eps of error in each row."""
@@ -219,8 +243,7 @@ def newton(
     last = it.may_end(math.inf, 1.0, 1.0, 0.0, math.inf)
     sums = None
     for _ in range(control.max_iter):
-        request = it.request(last)
-        sums = it.evaluate(request)
+        sums, request = it.evaluate(it.request(last))
         if sums is None or not _finite(sums):
             beta, at = it.accepted or (it.beta, sums)
             it.beta = beta
@@ -234,8 +257,12 @@ def newton(
         if isinstance(ended, Solution):
             return ended
         last = ended
-    assert sums is not None
-    return it.solution(it.beta, it.run(Request(it.beta, 2, control.information)), Status.MAX_ITERATIONS)
+    final = it.run(Request(it.beta, 2, control.information))
+    if it.accepted is not None and _rises(final, it.accepted[1]):
+        it.beta = it.accepted[0]
+        final = it.run(Request(it.beta, 2, control.information))
+    gone = it.vanished(final)
+    return it.solution(it.beta, final, Status.MAX_ITERATIONS if gone is None else Status.SEPARATED, math.inf, math.inf, gone)
 
 
 def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
@@ -261,7 +288,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
-    age = it.age(size, decrement)
+    age = it.age(decrement)
     current = at_rounding or it.problem.quadratic or age <= _CURRENT
     steady = complete and not (it.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
@@ -274,9 +301,13 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
             ends = steady and known_end and (current or moves) and after <= it.tolerance(sums.n, sigma)
             if ends and not current:
                 sums = it.stand_in.moved(sums, improved)
+    if ends and (vanished := it.vanished(sums)) is not None:
+        return it.solution(it.beta, sums, Status.SEPARATED, decrement, math.inf, vanished)
     if ends:
         stay = at_rounding and it.previous < decrement
         return it.solution(it.beta if stay else it.beta + shaped(step, it.beta), _at_end(it, sums, squared), Status.CONVERGED, decrement, after)
+    if not it.fresh:
+        it.diagonal = None  # the next information will not be one step away from it
     it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh and it.stand_in is None
     it.beta = it.beta + shaped(step, it.beta)
     return it.may_end(after, sigma, sums.n, floor, age * after / decrement if decrement > 0 else 0.0)

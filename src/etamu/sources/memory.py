@@ -64,6 +64,7 @@ def _in_order(work: Callable[[int], Sums], count: int, threads: int, add: Callab
     """work(0) + work(1) + ... from ``threads`` threads, this one among them."""
     ordered, tickets = _Ordered(add), itertools.count()
 
+    @np.errstate(all="ignore")  # of a thread of its own; what overflows shows in the sums
     def run() -> None:
         while (k := next(tickets)) < count:
             ordered.put(k, work(k))
