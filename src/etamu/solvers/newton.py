@@ -27,6 +27,7 @@ from etamu.sums import Objective, Request, Sums
 
 __all__ = ["Newton", "Problem", "newton"]
 
+_FLAT = 1e-8  # eigenvalue of a scaled information in which nothing is left
 _MANY = 20  # passes from which a slow drift is looked for
 _VANISHED = 1e-10  # share of a column's first information, relative to the others', that no finite estimate leaves
 _CURRENT = 1e-7  # relative change up to which information and dispersion still count as those at the solution
@@ -172,6 +173,8 @@ class _Iteration:
         """
         if self.first is None or self.factor is None or len(self.run.steps) < _MANY or self.problem.quadratic:
             return None
+        if self.shortened:
+            return _flat_direction(sums.information) if isinstance(sums.information, np.ndarray) else None
         share = self.first.inverse_diagonal() / self.factor.inverse_diagonal()
         gone = share < _VANISHED * share.max(initial=0.0)
         return gone if gone.any() else None
@@ -311,6 +314,16 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh and it.stand_in is None
     it.beta = it.beta + shaped(step, it.beta)
     return it.may_end(after, sigma, sums.n, floor, age * after / decrement if decrement > 0 else 0.0)
+
+
+def _flat_direction(information: Array) -> Array | None:
+    """Columns of the direction in which independent columns have no information left."""
+    length = np.sqrt(np.diagonal(information))
+    if not (length > 0).all() or not np.isfinite(information).all():
+        return None
+    values, vectors = np.linalg.eigh(information / length / length[:, None])
+    direction = np.abs(vectors[:, 0]) / length
+    return direction > 0.1 * direction.max() if values[0] < _FLAT else None
 
 
 def _damped(sums: Sums) -> Factorised | FactorisedArrow | None:

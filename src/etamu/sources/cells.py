@@ -30,7 +30,7 @@ __all__ = ["compress"]
 
 Array = np.ndarray[Any, Any]
 _LEAST = 20_000  # rows from which compression is worth a look
-_LOOK = 16_384  # rows looked at first
+_GLANCE, _LOOK = 512, 16_384  # rows looked at first, and then
 _ROWS_PER_CELL = 4.0
 _NO_ROWS = np.empty(0, dtype=np.int64)
 
@@ -110,11 +110,18 @@ def _addresses(keys: list[Array]) -> list[tuple[int, int, int]]:
 
 def _promising(keys: list[Array], rows: int) -> bool:
     """Whether a sample's repeats promise enough rows a cell (Chao's estimate of the number of distinct ones)."""
-    look = np.linspace(0, rows - 1, min(rows, _LOOK)).astype(np.int64)
+    return _repeats(keys, rows, _GLANCE) and _repeats(keys, rows, _LOOK)
+
+
+def _repeats(keys: list[Array], rows: int, count: int) -> bool:
+    """The same from that many rows; from a few, whether any are alike at all."""
+    look = np.linspace(0, rows - 1, min(rows, count)).astype(np.int64)
     cell = np.empty(len(look), dtype=np.int32)
     found = core.distinct(_addresses(keys), look, len(look), cell, np.empty(len(look), dtype=np.int64))
     seen = np.bincount(cell, minlength=found)
     once, twice = int((seen == 1).sum()), int((seen == 2).sum())
+    if count == _GLANCE:
+        return bool(found < len(look))
     distinct = found + once * max(once - 1, 0) / (2.0 * (twice + 1))
     return bool(rows >= _ROWS_PER_CELL * distinct)
 
