@@ -291,7 +291,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
-    age = it.age(decrement)
+    age = it.age(decrement) if decrement < 0.05 else 1.0  # far away it is of no interest
     current = at_rounding or it.problem.quadratic or age <= _CURRENT
     steady = complete and not (it.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
