@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etamu.core import core
 from etamu.design.columns import Design
 from etamu.design.frames import as_table, as_vector, encode_labels, is_table, level_name
 from etamu.errors import DataError, LengthError, MissingValueError, NotEnoughDataError, ResponseError, SpecificationError, WeightError
@@ -42,6 +45,11 @@ class Response:
     levels: tuple[object, ...] | None = None
     trials: Array | None = None
 
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """Smallest and largest y; nan if there is one."""
+        return _ends(self.y)
+
 
 def check_length(name: str, values: Array, rows: int) -> None:
     if len(values) != rows:
@@ -50,6 +58,10 @@ def check_length(name: str, values: Array, rows: int) -> None:
 
 def _ends(values: Array) -> tuple[float, float]:
     """Smallest and largest value; nan if there is one."""
+    if core is not None and values.dtype == np.float64 and values.flags.c_contiguous:
+        low, high, total = core.range(values)
+        if math.isfinite(total):  # a nan would show in the sum
+            return low, high
     return float(np.minimum.reduce(values)), float(np.maximum.reduce(values))
 
 
@@ -151,11 +163,9 @@ def check_support(response: Response, family: Family) -> None:
     y = response.y
     if response.levels is not None:
         return
-    low, high = _ends(y)
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if not all(map(math.isfinite, response.ends)):
         _refuse_missing("y", y)
-    ok = family.support.contains(np.array([low, high]))
-    if not ok.all():
+    if not all(map(family.support.holds, response.ends)):
         bad = ~family.support.contains(y.astype(float))
         row = int(np.argmax(bad))
         hint = " Pass proportions, with the numbers of trials as `weights`." if family.support.high == 1 else ""
@@ -171,7 +181,7 @@ def check_variation(response: Response, family: Family, used: Array | None) -> N
         if len(present) < 2:
             raise ResponseError(f"`y` has one class only ({level_name(response.levels[int(present[0])])}); a multinomial fit needs at least two.")
         return
-    low, high = _ends(response.y if used is None else response.y[used])
+    low, high = response.ends if used is None else _ends(response.y[used])
     if family.mean_space == UNIT_OPEN and low == high and low in (0.0, 1.0):
         label = repr(response.levels[int(low)]) if response.levels else f"{low:g}"
         raise ResponseError(f"`y` has one class only ({label} in every row); a {family.name} fit needs both.")

@@ -185,9 +185,11 @@ def _assemble(built: Ingredients, response: checks.Response, solved: Solved, con
         classes = beta.shape[1] + 1
         expansion = sum_to_zero(classes)
         beta = beta @ expansion.T
-    gamma = np.asarray(solution.beta, dtype=np.float64)  # refinement leaves more digits than it keeps
-    coef = np.full((len(names), *beta.shape[1:]), np.nan)
-    coef[list(kept)] = beta
+    gamma = np.asarray(solution.beta, dtype=np.float64)  # refinement leaves more digits than Fit keeps
+    coef, aliased = np.asarray(beta, dtype=np.float64), _others(names, kept)
+    if aliased:
+        coef = np.full((len(names), *beta.shape[1:]), np.nan)
+        coef[list(kept)] = beta
     nobs = problem.observations(solution.sums.n)
     error = solution.error if solution.status is Status.CONVERGED else math.inf
     class_names = None
@@ -205,8 +207,8 @@ def _assemble(built: Ingredients, response: checks.Response, solved: Solved, con
         nobs=int(nobs) if float(nobs).is_integer() else nobs,
         rank=len(kept),
         intercept=built.intercept,
-        aliased=_others(names, kept),
-        diverging=tuple(names[kept[j]] for j in _diverging(solution, scaling, len(kept))),
+        aliased=aliased,
+        diverging=tuple(names[kept[j]] for j in _diverging(solution, scaling, len(kept))) if solution.diverging else (),
         spec=built.spec,
         offset_given=built.offset_given,
         exposure=built.exposure,
@@ -221,6 +223,8 @@ def _assemble(built: Ingredients, response: checks.Response, solved: Solved, con
 
 def _others(names: Sequence[str], kept: Sequence[int]) -> tuple[str, ...]:
     """Names that are not among the kept."""
+    if len(kept) == len(names):
+        return ()
     own = set(kept)
     return tuple(name for j, name in enumerate(names) if j not in own)
 

@@ -21,7 +21,7 @@ from etamu.links import Link
 from etamu.solvers.base import Control, Status, Trace
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed
-from etamu.sums import Arrow, Sums
+from etamu.sums import Sums
 
 __all__ = ["Estimate", "Fit"]
 
@@ -204,12 +204,15 @@ class Fit:
         return np.asarray(flat if self.coef.ndim == 1 else flat.reshape(self.coef.shape[1], -1).T)
 
     def _variances(self) -> Array:
-        """The diagonal of ``vcov()``, found without the rest of it where the design has a factor of many levels."""
-        if self.estimate is None or not isinstance(self.estimate.sums.information, Arrow):
-            return np.diagonal(self.vcov())
+        """The diagonal of ``vcov()``, for one equation found without the rest of it."""
         e = self.estimate
+        if e is None or self.class_names is not None:
+            return np.diagonal(self.vcov())
+        variances = self.dispersion * _covariance.unscaled_variances(e.sums, e.scaling, len(e.kept))
+        if len(e.kept) == len(self.names):
+            return np.asarray(variances)
         out = np.full(len(self.names), np.nan)
-        out[list(e.kept)] = self.dispersion * _covariance.unscaled_variances(e.sums, e.scaling, len(e.kept))
+        out[list(e.kept)] = variances
         return out
 
     @property

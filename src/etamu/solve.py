@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,8 @@ from etamu.sources.cells import compress
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, StreamSource, open_source
-from etamu.starting import Start, default_start, is_wide, sample_start
+from etamu.standardise import standardise
+from etamu.starting import Start, approach, default_start, is_wide
 from etamu.sums import Arrow, Request
 
 __all__ = ["Solved", "solve_problem"]
@@ -49,7 +51,7 @@ class Solved:
 
 def solve_problem(problem: Problem | Streamed, intercept: bool, method: Any, given: Array | None, control: Control) -> Solved:
     """Standardise, solve, and where the information is singular find the aliased columns and solve without them."""
-    scaled, scaling = _standardise(problem, intercept, plain=isinstance(method, GradientAscent))
+    scaled, scaling = (problem, Scaling(None, None)) if isinstance(method, GradientAscent) else standardise(problem, intercept)
     kept = tuple(range(problem.design.width))
     if control.compress and isinstance(problem, Streamed):
         raise SpecificationError("`compress` is True, but the rows are read from files in every pass; fit a table in memory, or leave it to None.")
@@ -78,30 +80,6 @@ def _worth_refining(problem: Problem | Streamed, solution: Solution) -> bool:
     return factor is not None and factor.pivot < 1e-2
 
 
-def _standardise(problem: Problem | Streamed, intercept: bool, plain: bool) -> tuple[Problem | Streamed, Scaling]:
-    """The problem on centred, scaled columns (scaled only without an intercept), placed by a sample of the rows."""
-    design = problem.design
-    columns, at = design.only_columns()
-    if plain or not columns.parts:
-        return problem, Scaling(None, None)
-    x = columns.sample()
-    with np.errstate(all="ignore"):
-        middle = np.add.reduce(x, axis=0) / len(x) if intercept else np.zeros(columns.width)
-        if intercept:
-            middle[0] = 0.0
-        x -= middle
-        spread = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
-    if not np.isfinite(spread).all():
-        error = checks.describe_bad_design(problem)
-        if error is not None:
-            raise error
-        middle, spread = np.where(np.isfinite(middle), middle, 0.0), np.where(np.isfinite(spread), spread, 1.0)
-    center, scale = np.zeros(design.width), np.ones(design.width)
-    center[at] = middle
-    scale[at] = np.where(spread > 1e-12 * np.abs(middle), 1.0 / np.where(spread > 0, spread, 1.0), 1.0)
-    return problem.change(design=design.standardised(center, scale)), Scaling(center if intercept else None, scale)
-
-
 def _solve(problem: Problem | Streamed, intercept: bool, method: Any, given: Array | None, scaling: Scaling, control: Control) -> tuple[Solution, str, str]:
     """Choose a solver, find a start, run it; also the solver's name and why it was chosen."""
     source = open_source(problem, control.threads)
@@ -116,9 +94,9 @@ def _solve(problem: Problem | Streamed, intercept: bool, method: Any, given: Arr
     elif isinstance(method, NewtonCG):
         solution = _confirmed(newton_cg(source.sum, start, control, method, _preconditioner(source, problem, start), known), source, control)
     else:
-        begin = sample_start(source, problem, start, method.information) if given is None else Start(start)
+        begin = approach(source, problem, start, method.information, control) if given is None else Start(start)
         solution = newton(source.sum, begin.beta, control, method, _traits(problem), begin.factor, begin.stand_in).with_steps(begin.steps)
-        if begin.steps and solution.status in (Status.NOT_FINITE, Status.MAX_ITERATIONS):  # the sample led astray: begin without it
+        if begin.steps and solution.status in (Status.NOT_FINITE, Status.MAX_ITERATIONS):  # it led astray: begin without it
             solution = newton(source.sum, start, control, method, _traits(problem)).with_steps(solution.steps)
     return _checked(solution, problem), _NAMES[type(method)], reason
 
@@ -134,7 +112,7 @@ def _choose(method: Any, problem: Problem | Streamed) -> tuple[Newton | LBFGS | 
     """The solver asked for, or the one that fits the number of coefficients."""
     if method is not None:
         return method, "as asked"
-    size = int(np.prod(problem.shape))
+    size = math.prod(problem.shape)
     if size - _apart(problem) <= _INFORMATION_LIMIT:
         return Newton(), f"auto: the information of {size} coefficients is quickly formed and solved"
     if problem.equations is not None:

@@ -11,8 +11,8 @@ import numpy as np
 from etamu.design.columns import Column
 from etamu.errors import LinkDomainError
 from etamu.inference.likelihood import weighted_mean
-from etamu.solvers.base import Step
-from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
+from etamu.solvers.base import Control, Step
+from etamu.solvers.linalg import SINGULAR, Factorised, FactorisedArrow, factorise
 from etamu.solvers.stand_in import StandIn
 from etamu.solvers.start import rough_newton
 from etamu.sources.memory import Memory
@@ -20,12 +20,14 @@ from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, StreamSource
 from etamu.sums import Request
 
-__all__ = ["Start", "default_start", "is_wide", "sample_start"]
+__all__ = ["Start", "approach", "default_start", "is_wide"]
 
 Array = np.ndarray[Any, Any]
 _WIDE = 48
 _NOISY = 0.2  # error of a sample's corrections above which they are not worth their passes
 _SAMPLE_FROM = 300_000  # entries of X from which a subsample's solution is the cheaper start
+_MOST = 10  # steps that the core makes on its own
+_ENOUGH = 0.01  # length of a step, in standard errors, from whose end Newton's next is its last
 
 
 def default_start(problem: Problem | Streamed, source: Memory | StreamSource, intercept: bool) -> Array:
@@ -113,11 +115,28 @@ def is_wide(problem: Problem | Streamed) -> bool:
     return stored * (problem.equations or 1) >= _WIDE
 
 
-def sample_start(source: Memory | StreamSource, problem: Problem | Streamed, start: Array, curvature: str) -> Start:
-    """Solve roughly on nested subsamples when the whole is large; rows are found by position, so none is copied."""
-    size, rows, wide = int(np.prod(problem.shape)), problem.rows, is_wide(problem)
-    if rows * size < _SAMPLE_FROM or problem.sample.within is not None:
-        return Start(start)
+def approach(source: Memory | StreamSource, problem: Problem | Streamed, start: Array, curvature: str, control: Control) -> Start:
+    """The shortest way to where Newton's last steps begin: solving subsamples of many rows, steps in the core on few."""
+    size = math.prod(problem.shape)
+    if problem.rows * size >= _SAMPLE_FROM and problem.sample.within is None:
+        return _sample_start(source, problem, start, curvature, size)
+    if isinstance(source, Memory) and len(source.edges) == 2 and problem.equations is None and control.max_iter > 2 * _MOST and control.progress is None:
+        return _steps_in_core(source, start, curvature)
+    return Start(start)
+
+
+def _steps_in_core(source: Memory, start: Array, curvature: str) -> Start:
+    """Newton steps for as long as each is a plain one; from the given start where one is not, since then Newton must see why."""
+    trace = np.empty((_MOST, 2))
+    beta = np.array(start)
+    made = source.approach(beta, curvature, SINGULAR, _ENOUGH, trace)
+    steps = tuple(Step(float(source.problem.rows), 2, "double", deviance, decrement) for deviance, decrement in trace[:made].tolist())
+    return Start(beta, steps=steps) if made else Start(start)
+
+
+def _sample_start(source: Memory | StreamSource, problem: Problem | Streamed, start: Array, curvature: str, size: int) -> Start:
+    """Solve roughly on nested subsamples; rows are found by position, so none is copied."""
+    rows, wide = problem.rows, is_wide(problem)
     share = _informative_share(problem)
     need = size / share  # rows that carry as much as `size` rows of a continuous response
     found = Start(start)

@@ -82,6 +82,8 @@ struct Kernels {
     void (*pass)(const Problem&, const Task&, const Result&);
     void (*predictor)(const Problem&, const Task&, double* eta);
     void (*accumulate)(const Problem&, const Task&, const double* row_score, const double* row_weight, const Result&);
+    bool (*place)(const std::vector<Column>& columns, int64_t rows, int64_t most, bool centred, double* center, double* scale);
+    void (*range)(const double* x, int64_t n, double* low_high_sum);
     double (*factor)(const double* information, int64_t ld, int p, double* scale, double* triangle);
     void (*solve)(const double* triangle, const double* scale, int p, double weight, double* x);
     void (*inverse)(const double* triangle, const double* scale, int p, double* work, double* out);

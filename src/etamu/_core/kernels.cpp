@@ -347,6 +347,53 @@ void accumulate(const Problem& problem, const Task& task, const double* row_scor
     });
 }
 
+// Mean and 1 / standard deviation of each column in up to `most` rows, in short runs spread evenly over the whole; without
+// centring 1 / root mean square; 0 and 1 where a column does not vary.  Says whether all are finite.
+bool place(const std::vector<Column>& columns, int64_t rows, int64_t most, bool centred, double* center, double* scale) {
+    constexpr int64_t RUN = 16;  // neighbouring rows share cache lines
+    const int64_t runs = rows <= most ? 1 : most / RUN, run = rows <= most ? rows : RUN;
+    const int64_t count = runs * run, whole = count - count % L;
+    std::vector<double> x(size_t(count), 0.0);
+    bool finite = true;
+    for (size_t j = 0; j < columns.size(); ++j) {
+        center[j] = 0, scale[j] = 1;
+        if (columns[j].type == ONE) continue;
+        for (int64_t k = 0; k < runs; ++k)
+            gather_column(columns[j], runs == 1 ? 0 : (rows - run) * k / (runs - 1), int(run), x.data() + k * run);
+        auto average = [&](double about, auto term) {
+            V sums[2] = {};
+            for (int64_t k = 0; k < whole; k += L) sums[k / L % 2] += term(load(x.data() + k) - about);
+            double s = sum(sums[0] + sums[1]);
+            for (int64_t k = whole; k < count; ++k) s += term(all(x[k] - about))[0];
+            return s / double(count);
+        };
+        const double mean = centred ? average(0, [](V v) { return v; }) : 0;
+        const double spread = std::sqrt(average(mean, [](V v) { return v * v; }));
+        if (!std::isfinite(spread)) { finite = false; continue; }
+        center[j] = mean;
+        if (spread > 1e-12 * std::abs(mean)) scale[j] = 1 / spread;
+    }
+    return finite;
+}
+
+// Smallest, largest and sum of some numbers; a nan among them shows in the sum
+void range(const double* x, int64_t n, double* out) {
+    V low[4], high[4], total[4] = {};
+    for (int u = 0; u < 4; ++u) low[u] = all(INF), high[u] = all(-INF);
+    int64_t k = 0;
+    for (; k + 4 * L <= n; k += 4 * L)
+        for (int u = 0; u < 4; ++u) {
+            V v = load(x + k + u * L);
+            low[u] = min(v, low[u]);
+            high[u] = max(v, high[u]);
+            total[u] += v;
+        }
+    V l = min(min(low[0], low[1]), min(low[2], low[3])), h = max(max(high[0], high[1]), max(high[2], high[3]));
+    out[0] = INF, out[1] = -INF, out[2] = sum((total[0] + total[1]) + (total[2] + total[3]));
+    for (int s = 0; s < L; ++s) out[0] = std::min(out[0], l[s]), out[1] = std::max(out[1], h[s]);
+    for (; k < n; ++k) out[0] = std::min(out[0], x[k]), out[1] = std::max(out[1], x[k]), out[2] += x[k];
+}
+
 // x := scale R^-1 R^-T scale x / weight
 void solve(const double* triangle, const double* scale, int p, double weight, double* x) {
     for (int j = 0; j < p; ++j) x[j] *= scale[j];
@@ -386,7 +433,7 @@ void peak(int arithmetic, int64_t loops, double* out) {
 
 namespace etamu {
 const Kernels& ETAMU_KERNELS() {
-    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, accumulate, factor, solve, inverse, function, peak};
+    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, accumulate, place, range, factor, solve, inverse, function, peak};
     return table;
 }
 }  // namespace etamu

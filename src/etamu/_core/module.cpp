@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 #include <string>
 #include <tuple>
+#include "approach.hpp"
 #include "core.hpp"
 #include "distinct.hpp"
 
@@ -94,6 +95,15 @@ struct Plan {
         active->pass(problem, t, r);
     }
 
+    int approach(int64_t block, Array beta, int information, double singular, double enough, Array trace) const {
+        Task t = task(0, problem.rows, block, block, beta, beta, 2, information, DOUBLE);
+        if (cells || problem.equations != 1) throw std::invalid_argument("approach knows stored columns and one equation");
+        double *b = beta.data(), *made = trace.data();
+        const int most = int(trace.size() / 2);
+        nb::gil_scoped_release release;
+        return etamu::approach(*active, problem, t, b, singular, enough, most, made);
+    }
+
     void predictor(int64_t start, int64_t stop, int64_t block, Array beta, Array cell_beta, Array eta) const {
         Task t = task(start, stop, block, block, beta, cell_beta, 0, 0, 0);
         if (eta.size() < size_t(stop - start) * problem.equations) throw std::invalid_argument("eta is too small");
@@ -118,6 +128,7 @@ NB_MODULE(_native, m) {
         .def(nb::init<const std::vector<ColumnTuple>&, const std::vector<ColumnTuple>&, const std::vector<GroupTuple>&, const SparseTuple&,
                       const TablesTuple&, int64_t, int, double, int, double, int, int>())
         .def("run", &Plan::pass)
+        .def("approach", &Plan::approach)
         .def("predictor", &Plan::predictor)
         .def("accumulate", &Plan::accumulate);
     m.def("instruction_set", [] { return std::string(active->name); });
@@ -128,6 +139,26 @@ NB_MODULE(_native, m) {
         const Kernels* k = choose(name);
         if (!k) throw std::invalid_argument("this machine has no kernels named " + name);
         active = k;
+    });
+    m.def("address", [](nb::handle values) {  // of an array's first entry
+        Py_buffer view;
+        if (PyObject_GetBuffer(values.ptr(), &view, PyBUF_STRIDES)) throw nb::python_error();
+        const uintptr_t at = reinterpret_cast<uintptr_t>(view.buf);
+        PyBuffer_Release(&view);
+        return at;
+    });
+    m.def("place", [](const std::vector<ColumnTuple>& columns, int64_t rows, int64_t most, bool centred, Array center, Array scale) {
+        if (center.size() < columns.size() || scale.size() < columns.size() || rows < 1) throw std::invalid_argument("place: sizes differ");
+        std::vector<Column> read;
+        for (const auto& c : columns) read.push_back(to_column(c));
+        return active->place(read, rows, most, centred, center.data(), scale.data());
+    });
+    m.def("range", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x) {
+        double out[3];
+        const double* from = x.data();
+        const int64_t n = int64_t(x.size());
+        { nb::gil_scoped_release release; active->range(from, n, out); }
+        return std::make_tuple(out[0], out[1], out[2]);
     });
     m.def("factor", [](Array information, Array scale, Array triangle) {
         int p = int(scale.size());

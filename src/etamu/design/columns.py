@@ -187,7 +187,7 @@ class Design:
             at += 1 if isinstance(part, Column) else len(part.names)
 
     def standardised(self, center: np.ndarray, scale: np.ndarray) -> Design:
-        return replace(self, center=center, scale=scale)
+        return Design(self.parts, self.rows, center, scale)
 
     def keep(self, index: Sequence[int]) -> Design:
         """The design of some of its columns, in their order."""
@@ -243,7 +243,8 @@ class Design:
     def only_columns(self) -> tuple[Design, np.ndarray[Any, np.dtype[np.int64]]]:
         """The single columns, and where they stand in the whole."""
         found = [(at, part) for at, part in self.placed() if isinstance(part, Column)]
-        return Design(tuple(part for _, part in found), self.rows), np.array([at for at, _ in found], dtype=np.int64)
+        at = np.array([at for at, _ in found], dtype=np.int64)
+        return (self if len(found) == len(self.parts) else Design(tuple(part for _, part in found), self.rows)), at
 
 
 def matrix_columns(X: Array, names: Sequence[str]) -> tuple[Column, ...]:

@@ -35,6 +35,12 @@ class Interval:
         below = x <= self.high if self.high_included else x < self.high
         return np.asarray(above & below & np.isfinite(x))
 
+    def holds(self, x: float) -> bool:
+        """Whether the one number lies in it."""
+        above = x >= self.low if self.low_included else x > self.low
+        below = x <= self.high if self.high_included else x < self.high
+        return above and below and math.isfinite(x)
+
     def __str__(self) -> str:
         left, right = "[" if self.low_included else "(", "]" if self.high_included else ")"
         return f"{left}{self.low:g}, {self.high:g}{right}"

@@ -122,13 +122,15 @@ def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int
 
 def unscaled_variances(sums: Sums, scaling: Scaling, width: int) -> Array:
     """The diagonal of T H^-1 T' alone, for one equation; for a design with a large factor no p x p matrix is formed."""
+    if _extended(sums):
+        return np.diagonal(unscaled_covariance(sums, scaling, width, 1))
     factor = _factor(sums)
     if factor is None:
         return np.full(width, np.nan)
     variances = factor.inverse_diagonal()
     if scaling.scale is not None:
         variances = variances * scaling.scale**2
-        if scaling.center is not None and scaling.center[1:].any():
+        if scaling.center is not None:
             row = scaling.row(width)
             variances[0] = row @ factor.solve(row)
     return np.asarray(variances)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -134,7 +134,7 @@ class Solution:
     diverging: tuple[int, ...] = ()
 
     def with_steps(self, earlier: tuple[Step, ...]) -> Solution:
-        return replace(self, steps=earlier + self.steps)
+        return Solution(self.beta, self.sums, self.status, earlier + self.steps, self.decrement, self.error, self.diverging) if earlier else self
 
 
 class Recorder:

@@ -184,7 +184,7 @@ class _Iteration:
         of the column that the fewest tell of.
         """
         assert self.factor is not None
-        reach = decrement * float(np.max(self.factor.scale, initial=0.0)) / math.sqrt(self.factor.weight)
+        reach = decrement * max(self.factor.scale.tolist(), default=0.0) / math.sqrt(self.factor.weight)
         return reach if self.rate is None else max(self.rate * decrement, 0.1 * reach)
 
     # ---- judging ------------------------------------------------------------------------------------------------

@@ -30,12 +30,12 @@ class Layout:
         self.columns = np.array([at for at, part in placed if isinstance(part, Column)], dtype=np.int64)
         self.stored = len(self.columns)
         self.constant = int(design.constant)
-        self.groups: list[Group] = group_levels(design)
+        self.plain = self.stored == len(placed)
+        self.groups: list[Group] = [] if self.plain else group_levels(design)
         found = [(at, part) for at, part in placed if isinstance(part, Sparse)]
         assert len(found) < 2  # `em.fit` makes one
         self.sparse: Sparse | None = found[0][1] if found else None
         self.sparse_at = found[0][0] if found else 0
-        self.plain = not self.groups and self.sparse is None
         self.cells = sum(g.cells for g in self.groups) + (0 if self.sparse is None else len(self.sparse.names))
 
     @cached_property

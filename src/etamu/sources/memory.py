@@ -136,6 +136,11 @@ class Memory:
         terms = starting_terms(self.problem.family, self.problem.link, y, offset, w)
         return plain.total(self.problem, terms, self.problem.design.block(slice(a, b)), w, request)
 
+    def approach(self, beta: np.ndarray, curvature: str, singular: float, enough: float, trace: np.ndarray) -> int:
+        """Newton steps on the scaled ``beta`` in the core, in place; how many, or 0 where it cannot or will not make them."""
+        plan = self.plan
+        return 0 if plan is None or not (plan.fused and plan.layout.plain) else plan.approach(beta, curvature, singular, enough, trace)
+
     def sample(self, rows: int) -> Sample:
         """About that many rows, spread evenly over the whole, as a source of its own."""
         return Sample(self, rows)

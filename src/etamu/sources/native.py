@@ -20,11 +20,11 @@ from etamu.sources.layout import Layout, stored_design
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
 
-__all__ = ["Plan", "available", "instruction_set", "plan"]
+__all__ = ["Plan", "available", "instruction_set", "place", "plan"]
 
 # address, stride, type, table, center, scale
 _Column = tuple[int, int, int, int, float, float]
-_TYPES = {"f8": 0, "f4": 1, "i1": 2, "i2": 3, "i4": 4, "i8": 5, "u1": 6, "u2": 7, "u4": 8, "u8": 9, "b1": 10}
+_TYPES = {np.dtype(name): code for code, name in enumerate(("f8", "f4", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "bool"))}
 _ONE = 11
 _NOTHING: _Column = (0, 0, _ONE, 0, 0.0, 1.0)
 _FAMILIES = ("gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "tweedie", "negative_binomial", "multinomial")
@@ -45,10 +45,10 @@ def instruction_set() -> str:
 
 
 def _address(values: Array, center: float, scale: float, table: Array | None = None) -> _Column | None:
-    kind = _TYPES.get(values.dtype.str[1:]) if values.dtype.isnative else None
+    kind = _TYPES.get(values.dtype)
     if kind is None or values.ndim != 1 or (table is not None and (values.dtype.kind not in "iu" or values.dtype == np.uint64)):
         return None
-    return (values.__array_interface__["data"][0], values.strides[0], kind, 0 if table is None else table.__array_interface__["data"][0], center, scale)
+    return (core.address(values), values.strides[0], kind, 0 if table is None else core.address(table), center, scale)
 
 
 def _columns(design: Design) -> list[_Column] | None:
@@ -71,6 +71,12 @@ def _link_code(link: Link) -> int | None:
     return _LINKS.index("power") if is_power(link) else None
 
 
+def place(design: Design, most: int, centred: bool, center: Array, scale: Array) -> bool | None:
+    """Centre and scale of a design's single columns by up to ``most`` of its rows; whether all are finite, None without the core."""
+    columns = None if core is None else _columns(Design(design.parts, design.rows))
+    return None if columns is None else bool(core.place(columns, design.rows, most, centred, center, scale))
+
+
 class Plan:
     """Where the parts of a problem lie, ready for the core; keeps the arrays alive."""
 
@@ -81,8 +87,8 @@ class Plan:
         self._spare: list[Array] = []
         reference = -1 if problem.reference is None else problem.reference
         parameter = float(problem.family.parameter)
-        groups = [(_pointer(g.codes), _TYPES[g.codes.dtype.str[1:]], g.cells, _times(g.times)) for g in self.layout.groups]
-        sparse = (0, 0, 0, 0) if self.layout.sparse is None else (*map(_pointer, self.layout.sparse_arrays), len(self.layout.sparse.names))
+        groups = [(core.address(g.codes), _TYPES[g.codes.dtype], g.cells, _times(g.times)) for g in self.layout.groups]
+        sparse = (0, 0, 0, 0) if self.layout.sparse is None else (*map(core.address, self.layout.sparse_arrays), len(self.layout.sparse.names))
         self.core = core.Plan(
             columns, extra, groups, sparse, self.layout.tables, problem.rows, family or 0, parameter, link, float(problem.link.parameter or 0.0),
             problem.equations or 1, reference,
@@ -168,6 +174,10 @@ class Plan:
                 weight, score = np.ascontiguousarray(terms.weight), np.ascontiguousarray(terms.score)
                 self.core.accumulate(first, last, self.block, beta, cells, score, weight, request.order, single, *out)
 
+    def approach(self, beta: Array, curvature: str, singular: float, enough: float, trace: Array) -> int:
+        """Newton steps over all rows: moves ``beta``, fills ``trace`` with (deviance, decrement), returns their number."""
+        return int(self.core.approach(self.block, beta, int(curvature == "observed"), singular, enough, trace))
+
     def predictor(self, start: int, stop: int, beta: np.ndarray) -> np.ndarray:
         """Eta of rows [start, stop)."""
         q = self.problem.equations
@@ -179,12 +189,8 @@ class Plan:
 def _aligned(size: int) -> Array:
     """Room for that many numbers, beginning on a cache line."""
     raw = np.empty(size + 8)
-    skip = (-raw.__array_interface__["data"][0] // 8) % 8
+    skip = (-core.address(raw) // 8) % 8
     return raw[skip : skip + size]
-
-
-def _pointer(values: Array) -> int:
-    return int(values.__array_interface__["data"][0])
 
 
 def _times(values: Array | None) -> _Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,15 +68,15 @@ class Problem:
 
     def change(self, **fields: Any) -> Problem:
         """The same rows read otherwise: by another design of the same columns, family, link, ..."""
-        return replace(self, **fields)
+        return Problem(**(vars(self) | fields))
 
     def keep(self, index: Sequence[int]) -> Problem:
         """The problem on some of its columns."""
-        return replace(self, design=self.design.keep(index))
+        return self.change(design=self.design.keep(index))
 
     def constant(self) -> Problem:
         """The problem with the intercept alone."""
-        return replace(self, design=Design((Column("Intercept"),), self.rows))
+        return self.change(design=Design((Column("Intercept"),), self.rows))
 
     def observations(self, counted: float) -> float:
         """How many observations the rows stand for; ``counted`` of them have weight."""
