@@ -148,8 +148,15 @@ def _class_response(y: Any) -> Response:
 
 
 def _integer_classes(y: Array) -> Response:
-    levels, codes = np.unique(y, return_inverse=True)
-    return Response(codes.astype(np.int32), tuple(levels.tolist()))
+    low, high = int(y.min()), int(y.max())
+    if high - low > 2 * len(y) + 1000:
+        levels, codes = np.unique(y, return_inverse=True)
+        return Response(codes.astype(np.int32), tuple(levels.tolist()))
+    shifted = y.astype(np.int64) - low if y.dtype.kind != "u" else (y - y.dtype.type(low)).astype(np.int64)
+    present = np.flatnonzero(np.bincount(shifted))
+    place = np.zeros(high - low + 1, dtype=np.int32)
+    place[present] = np.arange(len(present))
+    return Response(place[shifted], tuple((present.astype(y.dtype) + y.dtype.type(low)).tolist()))
 
 
 def _one_hot(y: Array) -> Response:
@@ -177,9 +184,9 @@ def check_support(response: Response, family: Family) -> None:
 def check_variation(response: Response, family: Family, used: Array | None) -> None:
     """Refuse a response whose likelihood has its maximum at infinity whatever the columns are."""
     if response.levels is not None and isinstance(family, Multinomial):
-        present = np.unique(response.y if used is None else response.y[used])
-        if len(present) < 2:
-            raise ResponseError(f"`y` has one class only ({level_name(response.levels[int(present[0])])}); a multinomial fit needs at least two.")
+        low, high = response.ends if used is None else _ends(response.y[used])
+        if low == high:
+            raise ResponseError(f"`y` has one class only ({level_name(response.levels[int(low)])}); a multinomial fit needs at least two.")
         return
     low, high = response.ends if used is None else _ends(response.y[used])
     if family.mean_space == UNIT_OPEN and low == high and low in (0.0, 1.0):

@@ -26,6 +26,7 @@ Array = np.ndarray[Any, Any]
 _WIDE = 48
 _NOISY = 0.2  # error of a sample's corrections above which they are not worth their passes
 _SAMPLE_FROM = 300_000  # entries of X from which a subsample's solution is the cheaper start
+_MEAN_ROWS = 8192  # that a first mean is taken from
 _MOST = 10  # steps that the core makes on its own
 _ENOUGH = 0.01  # length of a step, in standard errors, from whose end Newton's next is its last
 
@@ -46,7 +47,7 @@ def default_start(problem: Problem | Streamed, source: Memory | StreamSource, in
 
 def _constant(problem: Problem | Streamed) -> float:
     """The intercept alone: g(mean of y), less the offset that the rows carry on average."""
-    mean = weighted_mean(problem.sample)
+    mean = _rough_mean(problem.sample)
     with np.errstate(all="ignore"):
         eta = float(problem.link.eta(np.array([mean]))[0])
         if problem.offset is None:
@@ -58,8 +59,22 @@ def _constant(problem: Problem | Streamed) -> float:
         return eta - float(np.add.reduce(w * offset) / w.sum())
 
 
+def _rough_mean(problem: Problem) -> float:
+    """The weighted mean of y in some of the rows, of all where these do not give one that the family can have."""
+    step = problem.rows // _MEAN_ROWS
+    if step > 1:
+        y, w, _ = problem.vectors(slice(None, None, step))
+        total = float(np.add.reduce(w))
+        mean = float(np.add.reduce(w * y)) / total if total > 0 else math.nan
+        if problem.family.mean_space.holds(mean):
+            return mean
+    return weighted_mean(problem)
+
+
 def _always_valid(problem: Problem | Streamed) -> bool:
     """Links that map every eta into the family's mean space."""
+    if problem.equations is not None:
+        return True
     unit, space = ("logit", "probit", "cloglog", "loglog", "cauchit"), problem.family.mean_space
     if math.isinf(space.low):
         return problem.link.name in (*unit, "identity", "log")
@@ -139,21 +154,21 @@ def _sample_start(source: Memory | StreamSource, problem: Problem | Streamed, st
     rows, wide = problem.rows, is_wide(problem)
     share = _informative_share(problem)
     need = size / share  # rows that carry as much as `size` rows of a continuous response
-    found = Start(start)
+    found, before = Start(start), None
     sizes = [min(count, problem.sample.rows) for count in _sample_sizes(rows, size, need)]
-    for count in sizes:
-        sample = source.sample(count)
-        stands_in = not wide and count == sizes[-1] and count >= 40 * need
-        rough = rough_newton(sample.sum, found.beta, curvature, wide, 0.3 if count == sizes[-1] else 0.02)
+    for earlier, count in zip([1, *sizes], sizes, strict=False):
+        sample, last, telling = source.sample(count), count == sizes[-1], count >= 40 * need
+        known = None if before is None else before.on(count / earlier)
+        rough = before = rough_newton(sample.sum, found.beta, curvature, wide, known, last and telling)
         steps = found.steps + rough.steps
         if rough.factor is None or rough.sums is None:
             return Start(start, steps=steps)
         scale = rows / problem.sample.rows * _total_weight(problem.sample) / rough.weight
         helper = StandIn(sample.sum, scale, count * share, rough.beta, rough.sums)
-        if stands_in and helper.noise(size) <= _NOISY:
+        if last and telling and not wide and helper.noise(size) <= _NOISY:
             found = Start(rough.beta, rough.factor.weighted(scale), helper, steps)
         else:
-            found = Start(rough.beyond, rough.factor.weighted(scale) if count >= 40 * need else None, None, steps)
+            found = Start(rough.beyond, rough.factor.weighted(scale) if telling else None, None, steps)
     if _always_valid(problem) or math.isfinite(source.sum(Request(found.beta, 0)).deviance):
         return found
     return Start(start, steps=found.steps)  # a mean that the sample allows may not be one of all rows

@@ -64,14 +64,16 @@ Layout layout_of(const Problem& problem) {
 // cleared once, and again for a shorter block.
 class Block {
   public:
-    Block(const Problem& problem, const Task& task, Scratch& s)
-        : problem(problem), s(s), layout(layout_of(problem)), x(layout.columns, padded(int(task.block))), packing(problem, layout.constant, x) {
+    // beta: of one equation, spread; null where eta is not wanted or there are several
+    Block(const Problem& problem, const Task& task, Scratch& s, const double* beta)
+        : problem(problem), s(s), layout(layout_of(problem)), x(layout.columns, padded(int(task.block))), packing(problem, layout.constant, x, beta) {
         x.x = s.x.at_least(x.size() + TALL);
         x.rows = 0;
         if (s.cells.size() < problem.groups.size()) s.cells.resize(problem.groups.size());
         turn = s.turn.at_least(size_t(L) * padded(int(task.block)));
     }
-    template <class Ready> void read(int64_t first, int count, Ready ready) {
+    // Reads rows, adds x beta to eta (if it was given a beta), and tells `ready` of every 2 L rows that have come
+    template <class Ready> void read(int64_t first, int count, double* eta, Ready ready) {
         const int rows = padded(count);
         if (rows != x.rows) {
             x.rows = rows;
@@ -83,7 +85,7 @@ class Block {
         this->first = first;
         this->count = count;
         for (size_t i = 0; i < problem.groups.size(); ++i) read_cells(problem.groups[i], first, count, rows, s.cells[i]);
-        packing.read(first, count, x, turn, ready);
+        packing.read(first, count, x, turn, eta, ready);
     }
     // what groups and sparse columns add to eta
     void add_cells_to(const double* beta, double* eta) const {
@@ -113,18 +115,31 @@ const double* spread(Scratch& s, const Layout& layout, const double* beta, int e
     return out;
 }
 
-// eta += X beta for one equation, for the 2 L rows from k on
-ETAMU_INLINE void add_predictor(const Panels<double>& x, const double* beta, int k, double* eta) {
-    V sums[2 * L] = {};
+// eta += X beta of E equations at once, for the L rows from k on: a row's registers are loaded once for all of them
+template <int E> ETAMU_INLINE void add_predictors(const Panels<double>& x, const double* beta, int64_t length, int k, double* eta) {
+    V sums[E][L];
+    for (auto& equation : sums) for (V& v : equation) v = V{};
     for (int g = 0; g < x.count(); ++g) {
         const double *row = x.panel(g) + int64_t(k) * W, *b = beta + x.start(g);
         for (int s = 0; s < x.registers(g); ++s) {
-            V v = load(b + s * L);
-            for (int r = 0; r < 2 * L; ++r) sums[r] += load(row + r * W + s * L) * v;
+            V v[E];
+            for (int a = 0; a < E; ++a) v[a] = load(b + a * length + s * L);
+            for (int r = 0; r < L; ++r) {
+                V u = load(row + r * W + s * L);
+                for (int a = 0; a < E; ++a) sums[a][r] += u * v[a];
+            }
         }
     }
-    store(eta + k, load(eta + k) + sum_each(sums));
-    store(eta + k + L, load(eta + k + L) + sum_each(sums + L));
+    for (int a = 0; a < E; ++a) store(eta + a * int64_t(x.rows) + k, load(eta + a * int64_t(x.rows) + k) + sum_each(sums[a]));
+}
+
+// eta += X beta of every equation for the 2 L rows from k on
+ETAMU_INLINE void add_predictors(const Panels<double>& x, const double* beta, int64_t length, int q, int k, double* eta) {
+    for (int half = k; half < k + 2 * L; half += L) {
+        int a = 0;
+        for (; a + 3 <= q; a += 3) add_predictors<3>(x, beta + a * length, length, half, eta + a * int64_t(x.rows));
+        for (; a < q; ++a) add_predictors<1>(x, beta + a * length, length, half, eta + a * int64_t(x.rows));
+    }
 }
 
 template <int S> void add_panel_score(const double* x, int rows, const double* r, double* sums) {
@@ -154,6 +169,40 @@ double total(const double* x, int rows) {
     V s{};
     for (int k = 0; k < rows; k += L) s += load(x + k);
     return sum(s);
+}
+
+// score += X' r of E equations at once, whose r lie `x.rows` apart
+template <int E, int S> void add_panel_scores(const Panels<double>& x, int g, const double* r, double* score, int64_t columns) {
+    const double* row = x.panel(g);
+    V acc[E][S];
+    for (auto& equation : acc) for (V& v : equation) v = V{};
+    for (int k = 0; k < x.rows; ++k, row += W) {
+        V v[S];
+        for (int s = 0; s < S; ++s) v[s] = load(row + s * L);
+        for (int a = 0; a < E; ++a) {
+            V residual = all(r[a * int64_t(x.rows) + k]);
+            for (int s = 0; s < S; ++s) acc[a][s] += v[s] * residual;
+        }
+    }
+    double sums[W];
+    for (int a = 0; a < E; ++a) {
+        for (int s = 0; s < S; ++s) store(sums + s * L, acc[a][s]);
+        for (int c = 0; c < x.used(g); ++c) score[a * columns + x.start(g) + c] += sums[c];
+    }
+}
+
+void add_scores(const Panels<double>& x, const double* r, int q, double* score, int64_t columns, Ahead& ahead) {
+    int a = 0;
+    for (; a + 3 <= q; a += 3)
+        for (int g = 0; g < x.count(); ++g) {
+            const double* from = r + a * int64_t(x.rows);
+            switch (x.registers(g)) {
+                case 3: add_panel_scores<3, 3>(x, g, from, score + a * columns, columns); break;
+                case 2: add_panel_scores<3, 2>(x, g, from, score + a * columns, columns); break;
+                case 1: add_panel_scores<3, 1>(x, g, from, score + a * columns, columns); break;
+            }
+        }
+    for (; a < q; ++a) add_score(x, r + a * int64_t(x.rows), score + a * columns, ahead);
 }
 
 // the block as panels of floats
@@ -266,32 +315,30 @@ void count_rows(const double* w, int rows, double& n, double& weights) {
 void pass(const Problem& problem, const Task& task, const Result& result) {
     Scratch& s = scratch();
     RowBlock& t = s.rows;
-    Block block(problem, task, s);
+    const Layout layout = layout_of(problem);
     const int columns = int(problem.columns.size()), q = problem.equations;
-    const int64_t wide = width(columns), length = block.layout.columns + W;
-    const double* beta = spread(s, block.layout, task.beta, q, length);
+    const int64_t wide = width(columns), length = layout.columns + W;
+    const double* beta = spread(s, layout, task.beta, q, length);
+    Block block(problem, task, s, q == 1 ? beta : nullptr);
     Totals totals;
     double n = 0, weights = 0;
     each_block(task, [&](int64_t first, int count) {
         const int rows = padded(count);
         s.ahead.aim(problem, first + task.step, task.block, task.order > 1 ? 2 : 1);
         load_extra(problem, first, count, rows, t);
-        double* eta = problem.family == MULTINOMIAL ? s.equations.at_least(size_t(q) * rows) : t.eta;
+        double* eta = problem.family == MULTINOMIAL ? s.equations.at_least(size_t(2 * q) * rows) : t.eta;
         if (eta != t.eta) for (int a = 0; a < q; ++a) std::copy(t.eta, t.eta + rows, eta + a * rows);
-        if (block.layout.constant) for (int k = 0; k < rows; k += L) store(eta + k, load(eta + k) + task.beta[0]);
-        block.read(first, count, [&](int k) {
+        if (layout.constant) for (int k = 0; k < rows; k += L) store(eta + k, load(eta + k) + task.beta[0]);
+        block.read(first, count, eta, [&](int k) {
             s.ahead.step(2 * s.ahead.halves * rows / (2 * L));
-            for (int a = 0; a < q; ++a) add_predictor(block.x, beta + a * length, k, eta + a * rows);
+            if (q > 1) add_predictors(block.x, beta, length, q, k, eta);
         });
         if (t.weighted) count_rows(t.w, rows, n, weights);
         else n += count, weights += count;
         if (problem.family == MULTINOMIAL) {
             softmax_terms(eta, q, problem.reference, rows, t, totals);
             if (task.order > 0)
-                for (int a = 0; a < q; ++a) {
-                    softmax_score(eta, a, problem.reference, rows, t);
-                    add_score(block.x, t.score, result.score + a * columns, s.ahead);
-                }
+                add_scores(block.x, softmax_residuals(eta, q, problem.reference, rows, t), q, result.score, columns, s.ahead);
             if (task.order > 1) softmax_information(block, eta, task.arithmetic, q, result.information);
         } else {
             block.add_cells_to(task.cells, t.eta);
@@ -308,18 +355,19 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
 
 void predictor(const Problem& problem, const Task& task, double* eta) {
     Scratch& s = scratch();
-    Block block(problem, task, s);
+    const Layout layout = layout_of(problem);
     const int q = problem.equations;
-    const int64_t length = block.layout.columns + W;
-    const double* beta = spread(s, block.layout, task.beta, q, length);
+    const int64_t length = layout.columns + W;
+    const double* beta = spread(s, layout, task.beta, q, length);
+    Block block(problem, task, s, q == 1 ? beta : nullptr);
     each_block(task, [&](int64_t first, int count) {
         const int rows = padded(count);
         load_extra(problem, first, count, rows, s.rows);
         double* e = s.equations.at_least(size_t(q) * rows);
         for (int a = 0; a < q; ++a)
-            for (int k = 0; k < rows; ++k) e[a * rows + k] = s.rows.eta[k] + (block.layout.constant ? task.beta[0] : 0.0);
-        block.read(first, count, [&](int k) {
-            for (int a = 0; a < q; ++a) add_predictor(block.x, beta + a * length, k, e + a * rows);
+            for (int k = 0; k < rows; ++k) e[a * rows + k] = s.rows.eta[k] + (layout.constant ? task.beta[0] : 0.0);
+        block.read(first, count, e, [&](int k) {
+            if (q > 1) add_predictors(block.x, beta, length, q, k, e);
         });
         if (q == 1) block.add_cells_to(task.cells, e);
         for (int a = 0; a < q; ++a)
@@ -331,10 +379,10 @@ void predictor(const Problem& problem, const Task& task, double* eta) {
 void accumulate(const Problem& problem, const Task& task, const double* row_score, const double* row_weight, const Result& result) {
     Scratch& s = scratch();
     RowBlock& t = s.rows;
-    Block block(problem, task, s);
+    Block block(problem, task, s, nullptr);
     const int64_t wide = width(int(problem.columns.size()));
     each_block(task, [&](int64_t first, int count) {
-        block.read(first, count, [](int) {});
+        block.read(first, count, t.eta, [](int) {});
         const int rows = block.x.rows;
         std::fill(t.score, t.score + rows, 0.0);
         std::fill(t.weight, t.weight + rows, 0.0);

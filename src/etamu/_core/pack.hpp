@@ -68,42 +68,63 @@ inline int run_length(const std::vector<Column>& columns, size_t first) {
 ETAMU_INLINE V load_row(const char* p, double) { V v; std::memcpy(&v, p, sizeof v); return v; }
 ETAMU_INLINE V load_row(const char* p, float) { H h; std::memcpy(&h, p, sizeof h); return __builtin_convertvector(h, V); }
 
-// Neighbouring columns of a row-major matrix into one panel: S registers, of which the last may overlap the one before.
-template <class T, int S> inline void copy_rows(const char* from, int64_t stride, const double* center, const double* scale, int count, double* to, int tail) {
-    V c[S], d[S];
+// Neighbouring columns of a row-major matrix into one panel: S registers, of which the last may overlap the one before.  Their
+// share of eta, x times `beta` (zero in lanes that come twice), is added to the register of each row in `eta` on the way (or begins it).
+template <class T, int S>
+inline void copy_rows(const char* from, int64_t stride, const double* center, const double* scale, int count, double* to, int tail, const double* beta, V* eta, bool first) {
+    V c[S], d[S], b[S];
     int at[S];
     for (int s = 0; s < S; ++s) {
         at[s] = s == S - 1 ? tail : s * L;
         c[s] = load(center + at[s]);
         d[s] = load(scale + at[s]);
+        b[s] = load(beta + s * L);
     }
-    for (int k = 0; k < count; ++k, from += stride, to += W)
-        for (int s = 0; s < S; ++s) store(to + at[s], (load_row(from + at[s] * int64_t(sizeof(T)), T()) - c[s]) * d[s]);
+    for (int k = 0; k < count; ++k, from += stride, to += W) {
+        V e = first ? V{} : eta[k];
+        for (int s = 0; s < S; ++s) {
+            V x = (load_row(from + at[s] * int64_t(sizeof(T)), T()) - c[s]) * d[s];
+            store(to + at[s], x);
+            e += x * b[s];
+        }
+        eta[k] = e;
+    }
 }
 
-template <class T> inline void copy_rows(const char* from, int64_t stride, int width, const double* center, const double* scale, int count, double* to) {
+template <class T>
+inline void copy_rows(const char* from, int64_t stride, int width, const double* center, const double* scale, int count, double* to, const double* beta, V* eta, bool first) {
     switch ((width + L - 1) / L) {
-        case 1: return copy_rows<T, 1>(from, stride, center, scale, count, to, width - L);
-        case 2: return copy_rows<T, 2>(from, stride, center, scale, count, to, width - L);
-        case 3: return copy_rows<T, 3>(from, stride, center, scale, count, to, width - L);
+        case 1: return copy_rows<T, 1>(from, stride, center, scale, count, to, width - L, beta, eta, first);
+        case 2: return copy_rows<T, 2>(from, stride, center, scale, count, to, width - L, beta, eta, first);
+        case 3: return copy_rows<T, 3>(from, stride, center, scale, count, to, width - L, beta, eta, first);
     }
 }
 
-// Up to L columns that lie each on its own: read one by one into `turn`, then turned.  The `last` of a panel may fill its
-// register with zeros.
-inline void pack_turned(const Column* c, int width, bool last, int64_t first, int count, int rows, double* turn, double* to) {
+// Up to L columns that lie each on its own: read one by one into `turn`, then turned; x times `beta` is added to eta.  The
+// `last` of a panel may fill its register with zeros.
+inline void pack_turned(const Column* c, int width, bool last, int64_t first, int count, int rows, double* turn, double* to, const double* beta, double* eta) {
     for (int j = 0; j < width; ++j) {
         gather_column(c[j], first, count, turn + j * int64_t(rows));
         std::fill(turn + j * int64_t(rows) + count, turn + (j + 1) * int64_t(rows), 0.0);
     }
     if (width < L && !last) {
         for (int j = 0; j < width; ++j)
-            for (int k = 0; k < count; ++k) to[int64_t(k) * W + j] = turn[j * int64_t(rows) + k];
+            for (int k = 0; k < count; ++k) {
+                to[int64_t(k) * W + j] = turn[j * int64_t(rows) + k];
+                eta[k] += beta[j] * turn[j * int64_t(rows) + k];
+            }
         return;
     }
+    V b[L];
+    for (int s = 0; s < L; ++s) b[s] = s < width ? all(beta[s]) : V{};
     for (int k = 0; k < count; k += L) {
         V v[L];
-        for (int s = 0; s < L; ++s) v[s] = s < width ? load(turn + s * int64_t(rows) + k) : V{};
+        V e = load(eta + k);
+        for (int s = 0; s < L; ++s) {
+            v[s] = s < width ? load(turn + s * int64_t(rows) + k) : V{};
+            e += v[s] * b[s];
+        }
+        store(eta + k, e);
         transpose(v);
         for (int s = 0; s < L; ++s) store(to + int64_t(k + s) * W, v[s]);
     }
@@ -156,7 +177,8 @@ class Ahead {
 // How the columns from `begin` on come into the panels: runs as they lie, other columns a few at a time.
 class Packing {
   public:
-    Packing(const Problem& problem, int begin, const Panels<double>& like) : columns(problem.columns) {
+    // beta: the coefficients that eta is formed with on the way, in the order of the panels, or null
+    Packing(const Problem& problem, int begin, const Panels<double>& like, const double* beta) : columns(problem.columns), beta(beta ? beta : zeros(like)) {
         for (int g = 0; g < like.count(); ++g)
             for (int at = 0, n; at < like.used(g); at += n) {
                 const int j = begin + like.start(g) + at, room = like.used(g) - at;
@@ -169,24 +191,39 @@ class Packing {
                 }
             }
         for (const Column& c : columns) { center.push_back(c.center); scale.push_back(c.scale); }
+        run_beta.resize(runs.size() * W, 0.0);
+        for (size_t i = 0; i < runs.size(); ++i) {
+            const int width = runs[i].width, tail = width - L, registers = (width + L - 1) / L;
+            const double* from = this->beta + like.start(runs[i].panel) + runs[i].at;
+            for (int j = 0; j < width; ++j) {  // whole registers first; the last one's lanes begin at `tail`
+                const int s = std::min(j / L, registers - 1), lane = s == registers - 1 ? j - tail : j % L;
+                run_beta[i * W + size_t(s * L + lane)] = from[j];
+            }
+        }
     }
 
     // Rows [first, first + count); rows past `count` become zero.  `ready(k)` is told when the 2 L rows from k on are
     // complete, while they are still in the first-level cache.  turn: room for L columns.
-    template <class Ready> void read(int64_t first, int count, const Panels<double>& out, double* turn, Ready ready) const {
+    template <class Ready> void read(int64_t first, int count, const Panels<double>& out, double* turn, double* eta, Ready ready) const {
         if (count < out.rows)
             for (int g = 0; g < out.count(); ++g) std::fill(out.panel(g) + int64_t(count) * W, out.panel(g) + int64_t(out.rows) * W, 0.0);
         for (const Piece& p : singles)
-            pack_turned(&columns[p.column], p.width, p.at % L == 0 && p.at + p.width == out.used(p.panel), first, count, out.rows, turn, out.panel(p.panel) + p.at);
+            pack_turned(&columns[p.column], p.width, p.at % L == 0 && p.at + p.width == out.used(p.panel), first, count, out.rows, turn,
+                        out.panel(p.panel) + p.at, beta + out.start(p.panel) + p.at, eta);
         for (int k = 0; k < out.rows; k += 2 * L) {
-            for (const Piece& p : runs) {
+            V sums[2 * L];
+            for (size_t i = 0; i < runs.size(); ++i) {
+                const Piece& p = runs[i];
                 const Column& c = columns[p.column];
                 const char* from = c.data + (first + k) * c.stride;
                 double* to = out.panel(p.panel) + int64_t(k) * W + p.at;
                 const int rows = std::min(2 * L, count - k);
-                if (c.type == F64) copy_rows<double>(from, c.stride, p.width, &center[p.column], &scale[p.column], rows, to);
-                else copy_rows<float>(from, c.stride, p.width, &center[p.column], &scale[p.column], rows, to);
+                if (c.type == F64) copy_rows<double>(from, c.stride, p.width, &center[p.column], &scale[p.column], rows, to, &run_beta[i * W], sums, i == 0);
+                else copy_rows<float>(from, c.stride, p.width, &center[p.column], &scale[p.column], rows, to, &run_beta[i * W], sums, i == 0);
             }
+            for (int r = std::max(0, count - k); r < 2 * L; ++r) sums[r] = V{};
+            if (!runs.empty())
+                for (int half = 0; half < 2 * L; half += L) store(eta + k + half, load(eta + k + half) + sum_each(sums + half));
             ready(k);
         }
     }
@@ -194,8 +231,14 @@ class Packing {
   private:
     struct Piece { int column, width, panel, at; };
     const std::vector<Column>& columns;
+    const double* zeros(const Panels<double>& like) {
+        none.assign(size_t(like.columns + 2 * W), 0.0);
+        return none.data();
+    }
+    std::vector<double> none;
+    const double* beta;
     std::vector<Piece> runs, singles;
-    std::vector<double> center, scale;
+    std::vector<double> center, scale, run_beta;
 };
 
 }  // namespace

@@ -36,11 +36,17 @@ inline void softmax_terms(double* eta, int q, int reference, int rows, RowBlock&
     totals.pearson += pearson;
 }
 
-inline void softmax_score(const double* mu, int a, int reference, int rows, RowBlock& t) {
+// w (y - mu) of every equation, behind its mu [q][rows]
+inline const double* softmax_residuals(double* mu, int q, int reference, int rows, RowBlock& t) {
+    double* out = mu + int64_t(q) * rows;
     for (int k = 0; k < rows; k += L) {
-        V m = load(mu + a * rows + k), y = load(t.y + k);
-        store(t.score + k, load(t.w + k) * (y == class_of(a, reference) ? 1.0 - m : -m));
+        V y = load(t.y + k), w = load(t.w + k);
+        for (int a = 0; a < q; ++a) {
+            V m = load(mu + a * rows + k);
+            store(out + a * rows + k, w * (y == class_of(a, reference) ? 1.0 - m : -m));
+        }
     }
+    return out;
 }
 
 inline void softmax_weight(const double* mu, int a, int b, int rows, RowBlock& t) {

@@ -37,6 +37,10 @@ class Pairs:
             return self
         return Pairs((*self.kept[-(self.memory - 1) :], (step, change, 1.0 / curvature)), self.memory)
 
+    def weighted(self, times: float) -> Pairs:
+        """Those of an objective that many times as large."""
+        return Pairs(tuple((step, times * change, inverse / times) for step, change, inverse in self.kept), self.memory)
+
     def solve(self, score: Array, base: Callable[[Array], Array] | None = None) -> Array:
         """The corrected H^-1 score; ``base`` applies the inverse that is corrected, by default a multiple of one.
 

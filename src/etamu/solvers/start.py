@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from etamu.solvers.base import Array, Recorder, Step
 from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise, ridged
-from etamu.solvers.secant import flat, shaped
+from etamu.solvers.secant import Pairs, flat, shaped
 from etamu.sums import Objective, Request, Sums
 
 __all__ = ["Rough", "rough_newton"]
 
-_STEPS = 12
+_STEPS = 24
+_CLOSE = 0.3  # squared length per coefficient, in standard errors of the sample
+_SLOW = 0.5  # ratio of two steps from which a new information is worth its pass
 
 
 @dataclass(frozen=True)
@@ -26,44 +28,64 @@ class Rough:
     steps: tuple[Step, ...]
     factor: Factorised | FactorisedArrow | None = None
     sums: Sums | None = None
+    pairs: Pairs = field(default_factory=Pairs)
 
     @property
     def weight(self) -> float:
         """Sum of the sample's weights."""
         return 0.0 if self.sums is None else self.sums.sum_weight
 
+    def on(self, times: float) -> Rough:
+        """What it tells of a sample that many times as large."""
+        return Rough(self.beta, self.beyond, (), None if self.factor is None else self.factor.weighted(times), None, self.pairs.weighted(times))
 
-def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool, close: float = 0.02) -> Rough:
-    """Newton steps until their squared length is below ``close`` per coefficient; the start itself if they fail."""
+
+def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool, before: Rough | None = None, last: bool = True) -> Rough:
+    """Newton steps until they are shorter than the sampling error of what they lead to; the start itself if they fail.
+
+    Where a pass with information costs many without (``wide``), steps keep one information, that of a smaller sample ``before``
+    to begin with, corrected by the scores seen since; only the ``last`` sample's end with a new one.
+    """
     run = Recorder(objective)
-    beta, best = start, math.inf
+    beta, best, length = start, math.inf, math.inf
     step = np.zeros_like(start)
-    good, at, factor = start, None, None
+    factor, pairs = (None, Pairs()) if before is None or not wide else (before.factor, before.pairs)
+    good, at, score = start, None, None
+    renew = not wide or factor is None
     for _ in range(_STEPS):
-        request = Request(beta, 2, curvature, "single" if wide else "double")
+        request = Request(beta, 2 if renew else 1, curvature, "single" if wide and renew else "double")
         sums = run(request)
         if not (math.isfinite(sums.deviance) and sums.deviance <= best * (1 + 1e-9)):
             if best == math.inf or float(np.max(np.abs(step))) < 1e-4:
                 break
-            step = 0.5 * step
+            step, renew = 0.5 * step, True
             beta = good + step
             continue
-        found = factorise(_propped(sums), wide)
-        if found is None and curvature == "observed":
-            found = factorise(_propped(run(Request(beta, 2, "expected", request.arithmetic))), wide)
-        if found is None or sums.score is None:
-            return Rough(start, start, run.steps)
-        factor, at, good, best = found, sums, beta, sums.deviance
-        direction = found.solve(flat(sums.score))
-        squared = float(flat(sums.score) @ direction)
+        assert sums.score is not None
+        if renew:
+            found = factorise(_propped(sums), wide)
+            if found is None and curvature == "observed":
+                found = factorise(_propped(run(Request(beta, 2, "expected", request.arithmetic))), wide)
+            if found is None:
+                return Rough(start, start, run.steps)
+            factor, pairs = found, Pairs()
+        elif score is not None:
+            pairs = pairs.add(flat(beta - good), score - flat(sums.score))
+        assert factor is not None
+        at, good, best, score = sums, beta, sums.deviance, flat(sums.score)
+        direction = pairs.solve(score, factor.solve)
+        squared = float(score @ direction)
         step = shaped(direction, start)
         beta = good + step
         scale = max(sums.deviance / max(sums.n, 1.0), 1e-300)
-        if squared <= close * min(1.0, scale) * len(direction):
+        near = squared <= _CLOSE * min(1.0, scale) * len(direction)
+        if near and (renew or not last):
             break
         if float(np.max(np.abs(beta))) > 50:  # drifting: the sample is separated, the whole need not be
             return Rough(start, start, run.steps)
-    return Rough(good, beta if at is not None else good, run.steps, factor, at)
+        renew = not wide or near or squared > _SLOW**2 * length
+        length = squared
+    return Rough(good, beta if at is not None else good, run.steps, factor, at, pairs)
 
 
 def _propped(sums: Sums) -> Sums:
