@@ -10,11 +10,24 @@
 namespace etamu {
 
 // From `beta` (in, out) at most `most` steps, each in `trace` as (deviance, decrement).  Returns how many were made, the last
-// shorter than `enough` standard errors and far shorter than the one before; 0 when a pass gave no such step.
+// shorter than `enough` standard errors and far shorter than the one before; 0 when a pass gave no such step, or when some
+// column has lost its information on the way, as one without a finite estimate does.
 inline int approach(const Kernels& kernels, const Problem& problem, Task task, double* beta, double singular, double enough, int most, double* trace) {
     const int p = int(problem.columns.size());
     const int64_t ld = kernels.width(p);
     std::vector<double> information(size_t(ld) * p), score(p), scale(p), triangle(size_t(p) * p);
+    std::vector<double> work(size_t(p) * p), inverse(size_t(p) * p), first(score.size());
+    constexpr double LOST = 1e-3;  // of a column's information given the others, relative to what the others kept
+    auto kept_all = [&] {
+        kernels.inverse(triangle.data(), scale.data(), p, work.data(), inverse.data());
+        double least = std::numeric_limits<double>::infinity(), most_kept = 0;
+        for (int j = 0; j < p; ++j) {
+            const double share = first[size_t(j)] / inverse[size_t(j) * (p + 1)];
+            least = std::min(least, share);
+            most_kept = std::max(most_kept, share);
+        }
+        return least >= LOST * most_kept;
+    };
     double scalars[4], lowest = std::numeric_limits<double>::infinity(), previous = lowest;
     task.beta = beta;
     for (int k = 0; k < most; ++k) {
@@ -26,6 +39,10 @@ inline int approach(const Kernels& kernels, const Problem& problem, Task task, d
         if (!(deviance <= lowest * (1 + 1e-9)) || !std::isfinite(deviance)) return 0;
         lowest = deviance;
         if (!(kernels.factor(information.data(), ld, p, scale.data(), triangle.data()) > singular)) return 0;
+        if (k == 0) {
+            kernels.inverse(triangle.data(), scale.data(), p, work.data(), inverse.data());
+            for (int j = 0; j < p; ++j) first[size_t(j)] = inverse[size_t(j) * (p + 1)];
+        }
         std::vector<double> step = score;
         kernels.solve(triangle.data(), scale.data(), p, 1.0, step.data());
         double squared = 0;
@@ -35,7 +52,7 @@ inline int approach(const Kernels& kernels, const Problem& problem, Task task, d
         for (int j = 0; j < p; ++j) beta[j] += step[j];
         trace[2 * k] = deviance;
         trace[2 * k + 1] = decrement;
-        if (decrement <= enough * std::min(1.0, spread)) return decrement <= 0.2 * previous ? k + 1 : 0;
+        if (decrement <= enough * std::min(1.0, spread)) return decrement <= 0.2 * previous && kept_all() ? k + 1 : 0;
         previous = decrement;
     }
     return 0;

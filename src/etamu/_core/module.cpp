@@ -9,6 +9,7 @@
 #include "approach.hpp"
 #include "core.hpp"
 #include "distinct.hpp"
+#include "ordered.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -49,6 +50,7 @@ static Column to_column(const ColumnTuple& t) {
 struct Plan {
     Problem problem;
     size_t cells = 0, tables = 0;
+    mutable Spare spare;
 
     Plan(const std::vector<ColumnTuple>& columns, const std::vector<ColumnTuple>& extra, const std::vector<GroupTuple>& groups,
          const SparseTuple& sparse, const TablesTuple& where, int64_t rows, int family, double family_parameter,
@@ -86,13 +88,16 @@ struct Plan {
             throw std::invalid_argument("an output array is too small");
     }
 
-    void pass(int64_t start, int64_t stop, int64_t block, int64_t step, Array beta, Array cell_beta, int order, int information, int arithmetic,
-              Array scalars, Array score, Array cell_score, Array table, Array info) const {
-        Task t = task(start, stop, block, step, beta, cell_beta, order, information, arithmetic);
+    // Rows [edges[0], edges[1]), [edges[1], edges[2]), ... by up to `threads` threads
+    void sum(const std::vector<int64_t>& edges, int threads, int64_t block, int64_t step, Array beta, Array cell_beta, int order, int information,
+             int arithmetic, Array scalars, Array score, Array cell_score, Array table, Array info) const {
+        if (edges.size() < 2 || !std::is_sorted(edges.begin(), edges.end())) throw std::invalid_argument("edges must rise");
+        Task t = task(edges.front(), edges.back(), block, step, beta, cell_beta, order, information, arithmetic);
         check(scalars, score, cell_score, table, info, order);
         Result r{scalars.data(), score.data(), cell_score.data(), table.data(), info.data()};
+        const Sizes sizes{order > 0 ? score.size() : 0, order > 0 ? cell_score.size() : 0, order > 1 ? table.size() : 0, order > 1 ? info.size() : 0};
         nb::gil_scoped_release release;
-        active->pass(problem, t, r);
+        sum_in_order(*active, problem, t, edges, threads, sizes, spare, r);
     }
 
     int approach(int64_t block, Array beta, int information, double singular, double enough, Array trace) const {
@@ -127,7 +132,7 @@ NB_MODULE(_native, m) {
     nb::class_<Plan>(m, "Plan")
         .def(nb::init<const std::vector<ColumnTuple>&, const std::vector<ColumnTuple>&, const std::vector<GroupTuple>&, const SparseTuple&,
                       const TablesTuple&, int64_t, int, double, int, double, int, int>())
-        .def("run", &Plan::pass)
+        .def("sum", &Plan::sum)
         .def("approach", &Plan::approach)
         .def("predictor", &Plan::predictor)
         .def("accumulate", &Plan::accumulate);

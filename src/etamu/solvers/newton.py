@@ -33,6 +33,7 @@ _VANISHED = 1e-10  # share of a column's first information, relative to the othe
 _CURRENT = 1e-7  # relative change up to which information and dispersion still count as those at the solution
 _HALVINGS = 30
 _SLOW = 0.5  # contraction above which a stale information is renewed
+_LINEAR = 0.3  # ratio of two of Newton's own steps, near a finite maximum, that is not one of quadratic convergence
 _PATIENCE = 3  # drifting steps in a row before the estimate is called infinite
 
 
@@ -86,6 +87,8 @@ class _Iteration:
     previous: float = math.inf  # the last decrement, and whether a fresh information made the step from there
     was_fresh: bool = False
     drifting: int = 0
+    crawling: int = 0
+    exact_step: bool = False  # the factor is of the observed information, undamped: Newton's own step
     stalled: int = 0
     shortened: bool = False  # the last factor was damped
     first: Factorised | FactorisedArrow | None = None  # the factor of the first information
@@ -143,6 +146,7 @@ class _Iteration:
             self.fresh = False
             return sums
         found = factorise(sums, request.arithmetic == "single")
+        self.exact_step = found is not None and (self.problem.canonical or request.information == "observed")
         if found is None and (request.arithmetic == "single" or request.information == "observed"):
             sums = self.run(Request(self.beta, 2, "expected", form=self.problem.form))
             found = factorise(sums)
@@ -285,7 +289,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
         it.rho, it.kappa = 0.9, 0.0
     after, floor = it.rho * decrement, it.rounding(sums) if decrement < 1e-3 * sigma else 0.0
     size = max(map(abs, step.tolist()), default=0.0)
-    if _separates(it, sums, size, squared, sigma):
+    if _separates(it, sums, size, decrement, sigma, floor):
         return it.solution(it.beta, sums, Status.SEPARATED, decrement, math.inf, np.abs(step) > 0.1 * size)
     tiny = squared <= 1e-12 * sums.deviance or squared <= 1e-24 * sums.n
     it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
@@ -296,11 +300,11 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     steady = complete and not (it.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
     if not ends and it.stand_in is not None and it.fresh and not it.shortened and (it.exact or age * after > _CURRENT * decrement):
-        improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature)
+        moves = it.exact and steady and known_end and age * it.stand_in.moving_noise() <= _CURRENT
+        improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature, moves and not current)
         if improved is not None and squared > 0:
             step, after = improved.step, it.stand_in.noise(len(step)) * improved.correction
             it.kappa = 2 * improved.correction / squared
-            moves = it.exact and age * it.stand_in.moving_noise() <= _CURRENT
             ends = steady and known_end and (current or moves) and after <= it.tolerance(sums.n, sigma)
             if ends and not current:
                 sums = it.stand_in.moved(sums, improved)
@@ -334,13 +338,18 @@ def _damped(sums: Sums) -> Factorised | FactorisedArrow | None:
     return factorise(ridged(sums, np.full(sums.score.size, length))) if 0 < length < math.inf else None
 
 
-def _separates(it: _Iteration, sums: Sums, size: float, squared: float, sigma: float) -> bool:
-    """Steps that stay long while the deviance no longer moves: the maximum lies at infinity."""
+def _separates(it: _Iteration, sums: Sums, size: float, decrement: float, sigma: float, floor: float) -> bool:
+    """Steps that stay long while the deviance no longer moves, or Newton's own steps that become shorter no faster than by a
+    fixed ratio where they should become so quadratically: the maximum lies at infinity.
+    """
     if it.problem.quadratic or it.shortened:
         return False
+    squared = decrement * decrement
+    slow = it.fresh and it.exact_step and 10 * floor < decrement < 1e-3 * sigma and decrement > _LINEAR * it.previous
+    it.crawling = it.crawling + 1 if slow else 0
     it.drifting = it.drifting + 1 if size > 1e-2 and squared < 1e-6 * sigma**2 else 0
     perfect = it.problem.dispersion_known and sums.deviance < 1e-11 * sums.n and size > 1e-2 and squared > 1e-3 * sums.deviance
-    return it.drifting >= _PATIENCE or perfect
+    return it.drifting >= _PATIENCE or it.crawling >= 2 * _PATIENCE or perfect
 
 
 def _at_end(it: _Iteration, sums: Sums, squared: float) -> Sums:

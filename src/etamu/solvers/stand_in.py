@@ -61,15 +61,18 @@ class StandIn:
         diagonal = self.sums.information.diagonal()
         return min(0.5, 3.0 / math.sqrt(self.rows * float(diagonal.min() / diagonal.max())))
 
-    def improve(self, run: Recorder, beta: Array, step: Array, solve: Callable[[Array], Array], curvature: str) -> Improved | None:
-        """The corrected step; None where the sample leaves the range of numbers or the step is too long for it to tell."""
+    def improve(self, run: Recorder, beta: Array, step: Array, solve: Callable[[Array], Array], curvature: str, informed: bool) -> Improved | None:
+        """The corrected step; None where the sample leaves the range of numbers or the step is too long for it to tell.
+
+        ``informed`` asks for the sample's information at the end of the step too.
+        """
         if not np.array_equal(beta, self.at):
             self.at, self.sums = beta, run(Request(beta, 2, curvature), self.objective)
         assert self.sums.score is not None
         length = math.sqrt(max(float(step @ self._times(step)), 0.0))
-        corrected, correction, there = step, 0.0, self.sums
+        corrected, before, correction, there = step, 0.0, 0.0, self.sums
         for made in range(_CORRECTIONS):
-            there = run(Request(beta + shaped(corrected, beta), 1 if made else 2, curvature), self.objective)
+            there = run(Request(beta + shaped(corrected, beta), 2 if informed and not made else 1, curvature), self.objective)
             if there.score is None or not math.isfinite(there.deviance):
                 return None
             if made == 0:
@@ -80,7 +83,8 @@ class StandIn:
             correction = math.sqrt(max(float(remainder @ more), 0.0))
             if not correction <= 0.5 * length:
                 return None
-            if 6 * correction <= self.noise(len(step)) * length:
+            change, before = abs(correction - before), correction
+            if 2 * change <= 0.25 * self.noise(len(step)) * length:
                 break  # what one more correction would change is below the sampling error of this one
         return Improved(corrected, correction, self.sums, first)
 

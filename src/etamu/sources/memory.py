@@ -6,7 +6,6 @@ Two verbs, no statistics: :meth:`Memory.sum` adds the row terms, :meth:`Memory.m
 from __future__ import annotations
 
 import itertools
-import operator
 import os
 import threading
 from collections.abc import Callable
@@ -23,9 +22,6 @@ from etamu.sources.problem import Problem, Within, chunk_edges
 from etamu.sums import Request, Sums
 
 __all__ = ["Memory", "cores"]
-
-_MINIMUM_PARALLEL = 2
-
 
 def cores() -> int:
     """Processors this process may use."""
@@ -46,8 +42,8 @@ os.register_at_fork(after_in_child=_pool.cache_clear) if hasattr(os, "register_a
 class _Ordered:
     """Adds chunk results in the order of the chunks, whichever thread brings them first."""
 
-    def __init__(self, add: Callable[[Sums, Sums], Sums]) -> None:
-        self.add, self.lock, self.next = add, threading.Lock(), 0
+    def __init__(self) -> None:
+        self.lock, self.next = threading.Lock(), 0
         self.waiting: dict[int, Sums] = {}
         self.total: Sums | None = None
 
@@ -56,13 +52,15 @@ class _Ordered:
             self.waiting[k] = sums
             while self.next in self.waiting:
                 part = self.waiting.pop(self.next)
-                self.total = part if self.total is None else self.add(self.total, part)
+                self.total = part if self.total is None else self.total + part
                 self.next += 1
 
 
-def _in_order(work: Callable[[int], Sums], count: int, threads: int, add: Callable[[Sums, Sums], Sums] = operator.add) -> Sums:
+def _in_order(work: Callable[[int], Sums], count: int, threads: int) -> Sums:
     """work(0) + work(1) + ... from ``threads`` threads, this one among them."""
-    ordered, tickets = _Ordered(add), itertools.count()
+    if count == 1:
+        return work(0)
+    ordered, tickets = _Ordered(), itertools.count()
 
     @np.errstate(all="ignore")  # of a thread of its own; what overflows shows in the sums
     def run() -> None:
@@ -118,13 +116,13 @@ class Memory:
         if self.plan is None:
             return self._over_chunks(lambda a, b: plain.add_rows(self.problem, slice(a, b), request))
         plan = self.plan
-        return plan.complete(self._over_chunks(lambda a, b: plan.add_rows(a, b, request), plan.add))
+        if plan.fused:
+            return plan.sum(self.edges, self.threads, request)
+        return self._over_chunks(lambda a, b: plan.mixed(a, b, request))
 
-    def _over_chunks(self, work: Callable[[int, int], Sums], add: Callable[[Sums, Sums], Sums] = operator.add) -> Sums:
+    def _over_chunks(self, work: Callable[[int, int], Sums]) -> Sums:
         edges, count = self.edges, len(self.edges) - 1
-        if count < _MINIMUM_PARALLEL:
-            return work(0, self.problem.rows)
-        return _in_order(lambda k: work(edges[k], edges[k + 1]), count, min(self.threads, count), add)
+        return _in_order(lambda k: work(edges[k], edges[k + 1]), count, min(self.threads, count))
 
     def start(self) -> Sums:
         """Score and information of the least-squares step from beta = 0 towards g(starting mean)."""
@@ -172,13 +170,11 @@ class Sample:
         """The sums over the sampled rows."""
         plan = self.whole.plan
         if plan is not None:
-            parts = _in_order(
-                lambda k: plan.add_rows(self.edges[k], self.edges[k + 1], request, self.block, self.step),
-                len(self.edges) - 1,
-                min(self.whole.threads, len(self.edges) - 1),
-                plan.add,
-            )
-            return plan.complete(parts)
+            edges, threads = self.edges, self.whole.threads
+            if plan.fused:
+                return plan.sum(edges, threads, request, self.block, self.step)
+            count = len(edges) - 1
+            return _in_order(lambda k: plan.mixed(edges[k], edges[k + 1], request, self.block, self.step), count, min(threads, count))
         problem = self.whole.problem
         total: Sums | None = None
         for a in range(0, problem.rows, self.step):

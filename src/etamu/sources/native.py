@@ -94,12 +94,8 @@ class Plan:
             problem.equations or 1, reference,
         )  # fmt: skip
 
-    def _finish(self, scalars: Array, score: Array, information: Array, order: int) -> Sums:
-        n, weight, deviance, pearson = scalars.tolist()
-        return Sums(n, weight, deviance, pearson, None if order < 1 else score, None if order < 2 else information)
-
     def _outputs(self, order: int) -> tuple[Array, Array, Array, tuple[Array, ...]]:
-        """Zeros for the sums: as the chunks add them (scalars, score, information), and as the core fills them."""
+        """Zeros for the sums: as :meth:`complete` reads them (scalars, score, information), and as the core fills them."""
         p, q = self.layout.stored, self.problem.equations or 1
         shape = (p, core.width(p)) if self.problem.equations is None else (p * (p + 1) // 2, core.pairs(q))
         size, scalars = shape[0] * shape[1], np.zeros(4)
@@ -109,36 +105,32 @@ class Plan:
         return scalars, score, information, (scalars, score[: q * p], score[q * p :], information[start:], information[:size])
 
     def _cleared(self, size: int) -> Array:
-        """Zeros, in memory that an earlier chunk has left: fresh memory costs more than the additions."""
-        out = self._spare.pop() if self._spare else _aligned(size)
+        """Zeros, in memory that an earlier pass has left: fresh memory costs more than the additions."""
+        try:
+            out = self._spare.pop()
+        except IndexError:
+            out = _aligned(size)
         out.fill(0.0)
         return out
 
-    def add(self, total: Sums, part: Sums) -> Sums:
-        """Total + part, in the memory of the one; the other's is kept for the next chunk."""
-        if part.information is None:
-            return total + part
-        np.add(total.information, part.information, out=total.information)
-        self._spare.append(part.information)
-        assert total.score is not None
-        assert part.score is not None
-        scalars = (total.n + part.n, total.sum_weight + part.sum_weight, total.deviance + part.deviance, total.pearson + part.pearson)
-        return Sums(*scalars, total.score + part.score, total.information)
-
-    def complete(self, sums: Sums) -> Sums:
-        """Turn the core's sums over stored columns and cells into sums over the design's columns."""
-        if sums.score is None:
-            return sums
+    def _complete(self, scalars: Array, score: Array, information: Array, order: int) -> Sums:
+        """The core's sums over stored columns and cells as sums over the design's columns."""
+        n, weight, deviance, pearson = scalars.tolist()
+        if order < 1:
+            return Sums(n, weight, deviance, pearson)
         p, q = self.layout.stored, self.problem.equations or 1
+        full = None
         if self.problem.equations is not None:
-            score = sums.score.reshape(q, p).T
-            full = None if sums.information is None else _from_pairs(sums.information[: p * (p + 1) // 2 * core.pairs(q)].reshape(-1, core.pairs(q)), p, q)
+            score = score.reshape(q, p).T
+            if order > 1:
+                full = _from_pairs(information[: p * (p + 1) // 2 * core.pairs(q)].reshape(-1, core.pairs(q)), p, q)
         else:
-            score = self.layout.score(sums.score)
-            full = None if sums.information is None else self._information(sums.information)
-        if sums.information is not None:
-            self._spare.append(sums.information)
-        return Sums(sums.n, sums.sum_weight, sums.deviance, sums.pearson, score, full)
+            score = self.layout.score(score)
+            if order > 1:
+                full = self._information(information)
+        if order > 1:
+            self._spare.append(information)
+        return Sums(n, weight, deviance, pearson, score, full)
 
     def _information(self, flat: Array) -> Any:
         p = self.layout.stored
@@ -148,31 +140,35 @@ class Plan:
             core.symmetric(flat[:size].reshape(p, -1), stored)
         return self.layout.information(stored, flat[-(-size // 8) * 8 :])
 
-    def add_rows(self, start: int, stop: int, request: Request, block: int | None = None, step: int | None = None) -> Sums:
-        """The sums of rows [start, stop), or of the first ``block`` rows of every ``step`` of them."""
+    def sum(self, edges: list[int], threads: int, request: Request, block: int | None = None, step: int | None = None) -> Sums:
+        """The sums of the rows between the first edge and the last, or of the first ``block`` rows of every ``step`` of them.
+
+        The ranges between edges are what threads share out and what is added in order.
+        """
         block = block or self.block
         beta, cells = self.layout.split(request.beta)
         scalars, score, information, out = self._outputs(request.order)
-        single = int(request.arithmetic == "single")
-        if self.fused:
-            self.core.run(start, stop, block, step or block, beta, cells, request.order, int(request.information == "observed"), single, *out)
-        else:
-            self._mixed(start, stop, request, block, step or block, single, out)
-        return self._finish(scalars, score, information, request.order)
+        observed, single = int(request.information == "observed"), int(request.arithmetic == "single")
+        self.core.sum(edges, threads, block, step or block, beta, cells, request.order, observed, single, *out)
+        return self._complete(scalars, score, information, request.order)
 
-    def _mixed(self, start: int, stop: int, request: Request, block: int, step: int, single: int, out: tuple[Array, ...]) -> None:
-        turn = block if step > block else _ROWS_PER_TURN
-        hop = step if step > block else turn
+    def mixed(self, start: int, stop: int, request: Request, block: int | None = None, step: int | None = None) -> Sums:
+        """The same of one range for a family that the core does not know: its rows come from NumPy."""
+        block = block or self.block
+        turn = block if step is not None and step > block else _ROWS_PER_TURN
         beta, cells = self.layout.split(request.beta)
-        for first in range(start, stop, hop):
+        scalars, score, information, out = self._outputs(request.order)
+        for first in range(start, stop, step if turn == block and step is not None else turn):
             last = min(first + turn, stop)
             eta = self.predictor(first, last, request.beta)
             y, w, _ = self.problem.vectors(slice(first, last))
             terms = row_terms(self.problem.family, self.problem.link, y, eta, w, request.information)
-            out[0][:] += (np.count_nonzero(w), w.sum(), terms.deviance.sum(), terms.pearson.sum())
+            scalars[:] += (np.count_nonzero(w), w.sum(), terms.deviance.sum(), terms.pearson.sum())
             if request.order > 0:
-                weight, score = np.ascontiguousarray(terms.weight), np.ascontiguousarray(terms.score)
-                self.core.accumulate(first, last, self.block, beta, cells, score, weight, request.order, single, *out)
+                row_weight, row_score = np.ascontiguousarray(terms.weight), np.ascontiguousarray(terms.score)
+                single = int(request.arithmetic == "single")
+                self.core.accumulate(first, last, self.block, beta, cells, row_score, row_weight, request.order, single, *out)
+        return self._complete(scalars, score, information, request.order)
 
     def approach(self, beta: Array, curvature: str, singular: float, enough: float, trace: Array) -> int:
         """Newton steps over all rows: moves ``beta``, fills ``trace`` with (deviance, decrement), returns their number."""

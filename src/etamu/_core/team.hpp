@@ -1,0 +1,123 @@
+// Threads that wait for passes: Python's own would take the interpreter's lock for every stretch of rows, and the scheduler
+// likes to wake them on the processor that wakes them, where they get half of it.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace etamu {
+
+class Team {
+  public:
+    // The team of this process; after a fork the child has one of its own.
+    static Team& here() {
+        static std::mutex making;
+        static Team* team = nullptr;  // never deleted: its threads may outlive everything else
+        static long owner = 0;
+#if defined(__linux__)
+        const long process = long(getpid());
+#else
+        const long process = 1;
+#endif
+        std::lock_guard<std::mutex> lock(making);
+        if (owner != process) team = new Team, owner = process;
+        return *team;
+    }
+
+    // Calls `work`, which takes its share from a common store until that is empty, on up to `threads` threads, this one among
+    // them; on this one alone while the team works for somebody else.
+    void run(int threads, const std::function<void()>& work) {
+        std::unique_lock<std::mutex> mine(busy, std::try_to_lock);
+        if (threads < 2 || !mine.owns_lock()) return work();
+        while (int(workers.size()) < threads - 1) hire();
+        spread();
+        {
+            std::lock_guard<std::mutex> lock(m);
+            job = &work;
+            wanted = threads - 1;
+            ++round;
+        }
+        wake.notify_all();
+        work();
+        std::unique_lock<std::mutex> lock(m);
+        wanted = 0;  // who has not come yet is not needed any more
+        done.wait(lock, [&] { return working == 0; });
+    }
+
+  private:
+    std::mutex busy, m;
+    std::condition_variable wake, done;
+    std::vector<std::thread> workers;
+    const std::function<void()>* job = nullptr;
+    std::atomic<long> round{0};
+    int wanted = 0, working = 0;
+
+    void hire() {
+        workers.emplace_back([this] { wait_for_work(); });
+    }
+
+    void wait_for_work() {
+        for (long seen = 0;;) {
+            for (int spin = 0; spin < 2000 && round.load(std::memory_order_relaxed) == seen; ++spin) pause();  // the next pass follows soon
+            std::unique_lock<std::mutex> lock(m);
+            wake.wait(lock, [&] { return round.load() != seen; });
+            seen = round.load();
+            if (wanted == 0) continue;
+            --wanted;
+            ++working;
+            const std::function<void()>& work = *job;
+            lock.unlock();
+            work();
+            lock.lock();
+            if (--working == 0) done.notify_one();
+        }
+    }
+
+    static void pause() {
+#if defined(__x86_64__)
+        _mm_pause();
+#endif
+    }
+
+#if defined(__linux__)
+    cpu_set_t placed;
+    size_t placed_workers = 0;
+
+    // The workers keep off the processor this thread is on, and each has its own where there are just enough.
+    void spread() {
+        cpu_set_t others;
+        const int here = sched_getcpu();
+        if (here < 0 || sched_getaffinity(0, sizeof others, &others)) return;
+        CPU_CLR(here, &others);
+        const int count = CPU_COUNT(&others);
+        if (!count || (placed_workers == workers.size() && CPU_EQUAL(&others, &placed))) return;
+        int cpu = -1;
+        for (std::thread& worker : workers) {
+            cpu_set_t own = others;
+            if (int(workers.size()) == count) {
+                do ++cpu; while (!CPU_ISSET(cpu, &others));
+                CPU_ZERO(&own);
+                CPU_SET(cpu, &own);
+            }
+            pthread_setaffinity_np(worker.native_handle(), sizeof own, &own);
+        }
+        placed = others;
+        placed_workers = workers.size();
+    }
+#else
+    void spread() {}
+#endif
+};
+
+}  // namespace etamu
