@@ -16,7 +16,7 @@ import numpy as np
 from etamu.families.base import Family
 from etamu.links import Array, Link, Mean
 
-__all__ = ["RowTerms", "class_indicators", "multinomial_terms", "row_terms", "starting_terms"]
+__all__ = ["RowTerms", "class_indicators", "constant_weight", "multinomial_terms", "row_terms", "starting_terms"]
 
 
 class RowTerms(NamedTuple):
@@ -82,6 +82,13 @@ def _has_density(family: Family, mean: Mean) -> np.ndarray:
     if np.isfinite(space.high) and mean.link.name == "log":
         inside &= mean.eta < 0
     return np.asarray(in_domain & inside & ~np.isnan(mean.eta))
+
+
+@np.errstate(all="ignore")
+def constant_weight(family: Family, link: Link) -> bool:
+    """Whether the expected weight mu'^2 / V(mu) is the same at every mean: the link stabilises the family's variance (gamma, log)."""
+    weight = family.information_weight(Mean(link, link.eta(np.array([0.25, 0.5, 0.75]))))
+    return bool(np.ptp(weight) <= 1e-13 * weight[0])
 
 
 @np.errstate(all="ignore")

@@ -14,6 +14,7 @@ from etamu.errors import SpecificationError
 from etamu.families import Gaussian
 from etamu.inference.covariance import Scaling
 from etamu.links import LINKS
+from etamu.rows import constant_weight
 from etamu.solvers.base import Control, Solution, Status
 from etamu.solvers.gradient import GradientAscent, gradient_ascent
 from etamu.solvers.lbfgs import LBFGS, lbfgs
@@ -129,11 +130,13 @@ def _apart(problem: Problem | Streamed) -> int:
 
 def _traits(problem: Problem | Streamed, form: str = "gram") -> NewtonProblem:
     """What Newton may know of the model."""
+    canonical = problem.equations is not None or problem.link.name == problem.family.canonical
     return NewtonProblem(
-        canonical=problem.equations is not None or problem.link.name == problem.family.canonical,
+        canonical=canonical,
         quadratic=isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"],
         dispersion_known=problem.family.dispersion_known,
         wide=is_wide(problem),
+        constant=not canonical and constant_weight(problem.family, problem.link),
         form=form,
     )
 

@@ -14,7 +14,7 @@ Reference: Nocedal & Wright, *Numerical Optimization*, 2nd ed. (2006), chapters 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ class Problem:
 
     canonical: bool = False
     quadratic: bool = False
+    constant: bool = False  # the expected information is the same everywhere
     dispersion_known: bool = True
     wide: bool = False  # a pass with information costs several passes without
     form: str = "gram"
@@ -91,6 +92,7 @@ class _Iteration:
     exact_step: bool = False  # the factor is of the observed information, undamped: Newton's own step
     stalled: int = 0
     shortened: bool = False  # the last factor was damped
+    expected: Any = None  # the expected information, where it is the same everywhere
     first: Factorised | FactorisedArrow | None = None  # the factor of the first information
     diagonal: Array | None = None  # of the last information
     rate: float | None = None  # relative change of the information per unit of decrement, once two have been seen
@@ -100,6 +102,11 @@ class _Iteration:
     def exact(self) -> bool:
         """The information behind the steps is the one reported."""
         return self.problem.canonical or self.curvature == self.control.information
+
+    @property
+    def reports_constant(self) -> bool:
+        """The reported information is the same everywhere, so that any pass may bring it; the first does, whose step is a rough one."""
+        return self.problem.constant and not self.exact and self.control.information == "expected" and not self.wide
 
     @property
     def wide(self) -> bool:
@@ -112,7 +119,9 @@ class _Iteration:
         if self.problem.form == "factor":
             return Request(self.beta, 2, "expected", form="factor")
         if last:
-            return Request(self.beta, 2, self.control.information)
+            return Request(self.beta, 2, self.control.information) if self.expected is None else Request(self.beta, 1)
+        if self.stand_in is not None and self.reports_constant and self.expected is None:
+            return Request(self.beta, 2, "expected")
         if not self.wide:
             return Request(self.beta, 2, self.curvature)
         if self.factor is None or (self.rho > _SLOW and not self.fresh):
@@ -144,7 +153,7 @@ class _Iteration:
         self.shortened = False
         if request.order < 2:
             self.fresh = False
-            return sums
+            return sums if self.expected is None else replace(sums, information=self.expected)
         found = factorise(sums, request.arithmetic == "single")
         self.exact_step = found is not None and (self.problem.canonical or request.information == "observed")
         if found is None and (request.arithmetic == "single" or request.information == "observed"):
@@ -155,6 +164,8 @@ class _Iteration:
             self.shortened = True
         if found is None:
             return None
+        if self.reports_constant and request.information == "expected" and not self.shortened:
+            self.expected = sums.information
         keep = last and not self.exact and self.factor is not None  # the observed one makes the better step
         self.first = self.first or found
         self.fresh = not keep
@@ -287,6 +298,9 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.learn(decrement, sums.n, sigma)
     if it.shortened:
         it.rho, it.kappa = 0.9, 0.0
+    rough = it.expected is sums.information and it.expected is not None and it.fresh  # a step of the expected information
+    if rough:
+        it.rho = 0.5
     after, floor = it.rho * decrement, it.rounding(sums) if decrement < 1e-3 * sigma else 0.0
     size = max(map(abs, step.tolist()), default=0.0)
     if _separates(it, sums, size, decrement, sigma, floor):
@@ -296,10 +310,10 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
     age = it.age(decrement) if decrement < 0.05 else 1.0  # far away it is of no interest
-    current = at_rounding or it.problem.quadratic or age <= _CURRENT
+    current = at_rounding or it.problem.quadratic or it.expected is not None or age <= _CURRENT
     steady = complete and not (it.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
-    if not ends and it.stand_in is not None and it.fresh and not it.shortened and (it.exact or age * after > _CURRENT * decrement):
+    if not ends and it.stand_in is not None and it.fresh and not (it.shortened or rough) and (it.exact or age * after > _CURRENT * decrement):
         moves = it.exact and steady and known_end and age * it.stand_in.moving_noise() <= _CURRENT
         improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature, moves and not current)
         if improved is not None and squared > 0:
@@ -317,7 +331,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
         it.diagonal = None  # the next information will not be one step away from it
     it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh and it.stand_in is None
     it.beta = it.beta + shaped(step, it.beta)
-    return it.may_end(after, sigma, sums.n, floor, age * after / decrement if decrement > 0 else 0.0)
+    return it.may_end(after, sigma, sums.n, floor, age * after / decrement if decrement > 0 and it.expected is None else 0.0)
 
 
 def _flat_direction(information: Array) -> Array | None:
