@@ -24,6 +24,9 @@ from cases import CASES, Case
 from systems import SLOW, SYSTEMS
 
 
+SMALL_IN_A_ROW = 10  # small fits are timed as they follow one another, in turns of a few for each system
+
+
 def largest_gradient(case: Case, X: np.ndarray, y: np.ndarray, intercept: np.ndarray, coef: np.ndarray) -> float:
     """max |mean over rows of (y - mu) x| (or (y - mu)/mu for gamma): how far a system stopped from the optimum."""
     eta = X @ coef + intercept
@@ -51,16 +54,16 @@ def measure(case: Case) -> None:
     gradients = {}
     for round_ in range(case.runs + 1):  # the first round warms up and gives the gradients
         for name, runner in runners.items():
-            if X.size > 100_000:  # small fits are timed as they follow one another, with warm caches
-                gc.collect()
-                time.sleep(0.1)  # let another library's spinning threads come to rest
-            start = time.perf_counter()
-            found = runner(X, y)
-            elapsed = time.perf_counter() - start
+            gc.collect()
+            time.sleep(0.1)  # let another library's spinning threads come to rest
+            for _ in range(1 if X.size > 100_000 else SMALL_IN_A_ROW):
+                start = time.perf_counter()
+                found = runner(X, y)
+                elapsed = time.perf_counter() - start
+                if round_ > 0:
+                    times[name].append(elapsed)
             if round_ == 0:
                 gradients[name] = largest_gradient(case, X, y, *found)
-            else:
-                times[name].append(elapsed)
     medians = {name: float(np.median(t)) for name, t in times.items()}
     mine = medians.pop("etamu")
     best = min(medians, key=medians.__getitem__)

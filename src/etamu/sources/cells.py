@@ -105,12 +105,12 @@ def _keys(problem: Problem, folds: bool) -> list[Array] | None:
 
 
 def _addresses(keys: list[Array]) -> list[tuple[int, int, int]]:
-    return [(int(a.__array_interface__["data"][0]), a.strides[0], a.dtype.itemsize) for a in keys]
+    return [(core.address(a), a.strides[0], a.dtype.itemsize) for a in keys]
 
 
 def _promising(keys: list[Array], rows: int) -> bool:
     """Whether a sample's repeats promise enough rows a cell (Chao's estimate of the number of distinct ones)."""
-    return _repeats(keys, rows, _GLANCE) and _repeats(keys, rows, _LOOK)
+    return _repeats(keys[-1:], rows, _GLANCE) and _repeats(keys, rows, _GLANCE) and _repeats(keys, rows, _LOOK)
 
 
 def _repeats(keys: list[Array], rows: int, count: int) -> bool:
