@@ -23,7 +23,6 @@ import machine
 from cases import CASES, Case
 from systems import SLOW, SYSTEMS
 
-
 SMALL_IN_A_ROW = 10  # small fits are timed as they follow one another, in turns of a few for each system
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from etamu.core import core
 from etamu.design.columns import Design
 from etamu.design.frames import as_table, as_vector, encode_labels, is_table, level_name
+from etamu.elementary import log
 from etamu.errors import DataError, LengthError, MissingValueError, NotEnoughDataError, ResponseError, SpecificationError, WeightError
 from etamu.families.base import UNIT_OPEN, Family
 from etamu.families.multinomial import Multinomial
@@ -234,7 +235,7 @@ def combine_offset(offset: Any, exposure: Any, link: Link, rows: int) -> Array |
             bad = ~((e > 0) & np.isfinite(e))
             row = int(np.argmax(bad))
             raise DataError(f"`exposure` is {e[row].item()!r} in row {row} ({int(bad.sum())} such rows); exposure must be positive and finite.")
-        logarithm = np.log(e.astype(float))
+        logarithm = log(e)
         total = logarithm if total is None else total + logarithm
     return total
 

@@ -451,14 +451,20 @@ void solve(const double* triangle, const double* scale, int p, double weight, do
 }
 
 void function(int which, const double* x, double* out, int64_t n) {
-    for (int64_t i = 0; i < n; i += L) {
-        double in[L] = {};
-        std::copy(x + i, x + std::min(n, i + L), in);
-        V v = load(in);
-        V y = which == 0 ? exp(v) : which == 1 ? log(v) : which == 2 ? log1p(v) : expm1(v);
-        double back[L];
-        store(back, y);
-        std::copy(back, back + std::min<int64_t>(L, n - i), out + i);
+    auto each = [&](auto f) {
+        int64_t i = 0;
+        for (; i + L <= n; i += L) store(out + i, f(load(x + i)));
+        if (i == n) return;
+        double rest[L] = {};
+        std::copy(x + i, x + n, rest);
+        store(rest, f(load(rest)));
+        std::copy(rest, rest + (n - i), out + i);
+    };
+    switch (which) {
+        case 0: return each([](V v) { return exp(v); });
+        case 1: return each([](V v) { return log(v); });
+        case 2: return each([](V v) { return log1p(v); });
+        default: return each([](V v) { return expm1(v); });
     }
 }
 

@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
+#include <cstring>
 #include <string>
 #include <tuple>
 #include "approach.hpp"
@@ -158,6 +159,46 @@ NB_MODULE(_native, m) {
         for (const auto& c : columns) read.push_back(to_column(c));
         return active->place(read, rows, most, centred, center.data(), scale.data());
     });
+    // out[k] = place[values[k] - low], `other` where that lies outside
+    m.def("translate", [](const ColumnTuple& values, int64_t count, int64_t low, nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig> place, int other,
+                          nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu> out) {
+        if (int64_t(out.size()) != count) throw std::invalid_argument("translate: sizes differ");
+        const Column c = to_column(values);
+        const int32_t* table = place.data();
+        const uint64_t entries = place.size();
+        const int width = int(out.itemsize());
+        void* to = out.data();
+        nb::gil_scoped_release release;
+        auto write = [&](auto zero_in, auto zero_out) {
+            using In = decltype(zero_in);
+            using Out = decltype(zero_out);
+            Out* o = static_cast<Out*>(to);
+            const char* p = c.data;
+            for (int64_t k = 0; k < count; ++k, p += c.stride) {
+                In v;
+                std::memcpy(&v, p, sizeof v);
+                const uint64_t at = uint64_t(v) - uint64_t(low);
+                o[k] = Out(at < entries ? table[at] : other);
+            }
+        };
+        auto read = [&](auto zero_in) {
+            if (width == 1) write(zero_in, int8_t());
+            else if (width == 2) write(zero_in, int16_t());
+            else if (width == 4) write(zero_in, int32_t());
+            else throw std::invalid_argument("translate: codes have 1, 2 or 4 bytes");
+        };
+        switch (c.type) {
+            case I8: return read(int8_t());
+            case I16: return read(int16_t());
+            case I32: return read(int32_t());
+            case I64: return read(int64_t());
+            case U8: case BOOL: return read(uint8_t());
+            case U16: return read(uint16_t());
+            case U32: return read(uint32_t());
+            case U64: return read(uint64_t());
+            default: throw std::invalid_argument("translate: values are not integers");
+        }
+    });
     m.def("range", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x) {
         double out[3];
         const double* from = x.data();
@@ -249,7 +290,14 @@ NB_MODULE(_native, m) {
                     if (i >= 0 && j >= 0 && size_t(i) < columns && size_t(j) < columns) out.data()[i * columns + j] += weight.data()[c];
                 }
     });
-    m.def("function", [](int which, Array x, Array out) { active->function(which, x.data(), out.data(), int64_t(x.size())); });
+    m.def("function", [](int which, nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x, Array out) {
+        if (x.size() != out.size()) throw std::invalid_argument("function: sizes differ");
+        const double* from = x.data();
+        double* to = out.data();
+        const int64_t n = int64_t(x.size());
+        nb::gil_scoped_release release;
+        active->function(which, from, to, n);
+    });
     m.def("peak", [](int arithmetic, int64_t loops) {
         double out;
         nb::gil_scoped_release release;

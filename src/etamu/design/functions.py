@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from etamu import elementary
 from etamu.errors import SpecificationError
 
 __all__ = ["BASES", "BUILT_IN", "FACTORS", "FUNCTIONS", "STANDARD", "forget", "known", "register"]
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {  # elementwise
-    "log": np.log,
+    "log": elementary.log,
     "log1p": np.log1p,
     "exp": np.exp,
     "sqrt": np.sqrt,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from etamu.elementary import translate
 from etamu.errors import DataError
 
 __all__ = ["Labels", "encode_labels", "is_missing", "level_name"]
@@ -59,6 +60,10 @@ def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels
     >>> found.codes.tolist(), found.levels
     ([1, 0, 1], ('a', 'b'))
     """
+    if not isinstance(column, np.ndarray) and column.dtype.is_numeric() and int(column.null_count()) == 0:
+        column = column.to_numpy()
+    if levels is not None and isinstance(column, np.ndarray) and column.dtype.kind in "iu" and _whole(levels):
+        return Labels(_of_integers(column, levels), tuple(levels))
     raw = _from_array(column) if isinstance(column, np.ndarray) else _from_series(column)
     if levels is None:
         present = np.zeros(len(raw.values) + 1, dtype=bool)
@@ -70,8 +75,22 @@ def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels
         place = [index.get(value, -1 if is_missing(value) else -2) for value in raw.values]
     except TypeError:
         raise DataError("a column of labels holds lists or other containers; pass text, numbers or booleans.") from None
-    kind = np.int8 if len(levels) <= 127 else np.int16 if len(levels) <= 32767 else np.int32
-    return Labels(np.array([*place, -1], dtype=kind)[raw.codes], tuple(levels))
+    return Labels(translate(raw.codes, 0, np.array(place, dtype=np.int32), -1), tuple(levels))
+
+
+def _whole(levels: Sequence[object]) -> bool:
+    """Integers that lie close enough together for a table."""
+    if not levels or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in levels):
+        return False
+    return max(levels) - min(levels) < _RANGE and min(levels) >= -(2**63)  # type: ignore[type-var, operator]
+
+
+def _of_integers(column: Array, levels: Sequence[Any]) -> Array:
+    """Codes of integers into levels that are integers: one table, read once."""
+    low = min(levels)
+    place = np.full(max(levels) - low + 1, -2, dtype=np.int32)
+    place[[int(v) - low for v in levels]] = np.arange(len(levels))
+    return translate(column, int(low), place, -2)
 
 
 def _from_array(column: Array) -> _Raw:
@@ -131,8 +150,6 @@ def _from_series(column: Any) -> _Raw:
     import narwhals.stable.v2 as nw
 
     own = isinstance(column.dtype, (nw.Categorical, nw.Enum))
-    if column.dtype.is_numeric() and int(column.null_count()) == 0:
-        return _from_array(column.to_numpy())
     if column.dtype == nw.Boolean and int(column.null_count()) == 0:
         return _from_array(column.to_numpy().astype(bool))
     if column.implementation.is_pandas():

@@ -23,6 +23,7 @@ from etamu.sums import Request, Sums
 
 __all__ = ["Memory", "cores"]
 
+
 def cores() -> int:
     """Processors this process may use."""
     try:

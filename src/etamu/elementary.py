@@ -1,0 +1,38 @@
+"""Elementary operations on long vectors: the core's where it was built, NumPy's otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from etamu.core import core
+
+__all__ = ["log", "translate"]
+
+Array = np.ndarray[Any, Any]
+_INTEGERS = {np.dtype(name): code for name, code in (("i1", 2), ("i2", 3), ("i4", 4), ("i8", 5), ("u1", 6), ("u2", 7), ("u4", 8), ("u8", 9), ("bool", 10))}
+
+
+def log(x: Array) -> Array:
+    """Natural logarithms in float64."""
+    x = np.ascontiguousarray(x, dtype=np.float64)
+    if core is None or x.ndim != 1:
+        return np.asarray(np.log(x))
+    out = np.empty_like(x)
+    core.function(1, x, out)
+    return out
+
+
+def translate(values: Array, low: int, place: Array, other: int) -> Array:
+    """``place[value - low]`` for every integer, ``other`` where that lies outside; in the smallest type that holds the places."""
+    top = int(place.max(initial=0))
+    out = np.empty(len(values), dtype=np.int8 if top <= 127 else np.int16 if top <= 32767 else np.int32)
+    kind = _INTEGERS.get(values.dtype)
+    if core is not None and kind is not None:
+        core.translate((core.address(values), values.strides[0], kind, 0, 0.0, 1.0), len(values), low, np.ascontiguousarray(place, dtype=np.int32), other, out)
+        return out
+    inside = (values >= low) & (values < low + len(place))
+    out[:] = other
+    out[inside] = place[(values[inside] - values.dtype.type(low)).astype(np.int64)]
+    return out
