@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from cases import Case
-from etamu.core import core
-from etamu.sources.memory import cores
+from etamu.core import core, cores
 
 
 def best(run, repeats: int = 9) -> float:

@@ -28,7 +28,7 @@ from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, StreamSource, open_source
 from etamu.standardise import standardise
-from etamu.starting import Start, approach, default_start, is_wide
+from etamu.starting import Start, approach, cheap_arithmetic, default_start, is_wide
 from etamu.sums import Arrow, Request
 
 __all__ = ["Solved", "solve_problem"]
@@ -136,6 +136,7 @@ def _traits(problem: Problem | Streamed, form: str = "gram") -> NewtonProblem:
         quadratic=isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"],
         dispersion_known=problem.family.dispersion_known,
         wide=is_wide(problem),
+        cheap=cheap_arithmetic(problem),
         constant=not canonical and constant_weight(problem.family, problem.link),
         form=form,
     )

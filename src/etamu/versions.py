@@ -13,7 +13,7 @@ _PACKAGES = ("etamu", "numpy", "scipy", "narwhals", "pandas", "polars", "pyarrow
 
 def versions() -> dict[str, str]:
     """Versions of Python, etamu and what it uses, and the core in use."""
-    from etamu.sources.memory import cores
+    from etamu.core import cores
     from etamu.sources.native import instruction_set
 
     out = {"python": sys.version.split()[0], "platform": platform.platform(), "core": instruction_set(), "threads": str(cores())}

@@ -8,6 +8,7 @@
 #include <string>
 #include <tuple>
 #include "approach.hpp"
+#include "arrow.hpp"
 #include "core.hpp"
 #include "distinct.hpp"
 #include "ordered.hpp"
@@ -225,6 +226,22 @@ NB_MODULE(_native, m) {
         double *w = work.data(), *o = out.data();
         nb::gil_scoped_release release;
         active->inverse(t, s, int(p), w, o);
+    });
+    m.def("eliminate", [](Array border, Array head, int threads, Array out) {
+        const size_t rows = border.shape(0), columns = border.shape(1);
+        if (head.size() != rows || out.size() != columns * columns) throw std::invalid_argument("eliminate: sizes differ");
+        const double *b = border.data(), *h = head.data();
+        double* o = out.data();
+        nb::gil_scoped_release release;
+        eliminate(b, h, int64_t(rows), int64_t(columns), threads, o);
+    });
+    m.def("quadratic_forms", [](Array border, Array symmetric, int threads, Array out) {
+        const size_t rows = border.shape(0), columns = border.shape(1);
+        if (out.size() != rows || symmetric.size() != columns * columns) throw std::invalid_argument("quadratic_forms: sizes differ");
+        const double *b = border.data(), *s = symmetric.data();
+        double* o = out.data();
+        nb::gil_scoped_release release;
+        quadratic_forms(b, s, int64_t(rows), int64_t(columns), threads, o);
     });
     m.def("symmetric", [](Array padded, Array out) {
         size_t p = padded.shape(0), ld = padded.shape(1);

@@ -1,6 +1,7 @@
 // Threads that wait for passes: Python's own would take the interpreter's lock for every stretch of rows, and the scheduler
 // likes to wake them on the processor that wakes them, where they get half of it.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -39,6 +40,7 @@ class Team {
     // them; on this one alone while the team works for somebody else.
     void run(int threads, const std::function<void()>& work) {
         std::unique_lock<std::mutex> mine(busy, std::try_to_lock);
+        threads = std::min(threads, int(std::thread::hardware_concurrency()));
         if (threads < 2 || !mine.owns_lock()) return work();
         while (int(workers.size()) < threads - 1) hire();
         spread();

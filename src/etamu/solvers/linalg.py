@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from etamu.core import core
+from etamu.core import core, cores
 from etamu.sums import Arrow, Sums
 
 __all__ = ["SINGULAR", "Factorised", "FactorisedArrow", "aliased_columns", "aliased_of_gram", "factorise", "ridged"]
@@ -17,6 +17,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 # A squared pivot of the unit-diagonal Gram below this loses half the digits of the covariance: use a QR instead.
 SINGULAR = 1e-9
 _SINGLE_SINGULAR = 1e-4
+_FILLED = 0.15  # share of entries up to which a border counts as sparse
 _LARGE = 1024  # columns from which threaded LAPACK beats the core's one thread
 
 
@@ -86,7 +87,12 @@ class FactorisedArrow:
         a = self.arrow
         small = self.rest.inverse()
         part = a.border / a.head[:, None]
-        return a.joined(1.0 / a.head + np.einsum("ij,jk,ik->i", part, small, part, optimize=True), np.diagonal(small)) / self.weight
+        if _sparse(part):
+            forms = np.empty(len(part))
+            core.quadratic_forms(np.ascontiguousarray(part), small, cores(), forms)
+        else:
+            forms = np.einsum("ij,ij->i", part @ small, part)
+        return a.joined(1.0 / a.head + forms, np.diagonal(small)) / self.weight
 
     def inverse(self) -> Array:
         """H^-1, every entry of it."""
@@ -114,7 +120,7 @@ def _upper(triangle: Array, b: Array, transposed: bool = False) -> Array:
     """Solve R x = b or R' x = b."""
     from scipy.linalg.lapack import dtrtrs
 
-    x, _ = dtrtrs(triangle, b, trans=int(transposed))
+    x, _ = dtrtrs(triangle.T, b, lower=1, trans=int(not transposed))  # the transpose lies as LAPACK reads it, so nothing is copied
     return np.asarray(x)
 
 
@@ -161,13 +167,28 @@ def _from_arrow(a: Arrow) -> FactorisedArrow | None:
     diagonal = np.diagonal(a.core)
     if not (diagonal > 0).all():
         return None
-    complement = a.core - a.border.T @ (a.border / a.head[:, None])
+    complement = _complement(a)
     kept = np.diagonal(complement) / diagonal  # what is left of each column once the levels are taken out
     if len(kept) and not kept.min() > SINGULAR:
         return None
     rest = _from_gram(complement)
     pivot = float(min(1.0, kept.min(initial=1.0))) * (1.0 if rest is None else rest.pivot)
     return FactorisedArrow(a, rest, pivot) if rest is not None and pivot > SINGULAR else None
+
+
+def _complement(a: Arrow) -> Array:
+    """What is left of the core once the diagonal is eliminated."""
+    if _sparse(a.border):
+        out = np.array(a.core)
+        core.eliminate(np.ascontiguousarray(a.border), a.head, cores(), out)
+        return out
+    half = a.border / np.sqrt(a.head)[:, None]
+    return np.asarray(a.core - half.T @ half)  # BLAS sees one matrix twice and forms half of the product
+
+
+def _sparse(border: Array) -> bool:
+    """So few entries that working through them beats a dense product."""
+    return core is not None and border.size > 1 << 16 and int(np.count_nonzero(border)) < _FILLED * border.size
 
 
 def _from_triangle(information: Array) -> Factorised | None:

@@ -66,6 +66,7 @@ class Problem:
     constant: bool = False  # the expected information is the same everywhere
     dispersion_known: bool = True
     wide: bool = False  # a pass with information costs several passes without
+    cheap: str = "single"  # the arithmetic of an information that only makes steps, where it is wide
     form: str = "gram"
     damped: bool = False  # the columns are known to be independent: a singular information is a bad place, not a bad model
 
@@ -125,7 +126,7 @@ class _Iteration:
         if not self.wide:
             return Request(self.beta, 2, self.curvature)
         if self.factor is None or (self.rho > _SLOW and not self.fresh):
-            return Request(self.beta, 2, self.curvature, "single")
+            return Request(self.beta, 2, self.curvature, self.problem.cheap)
         return Request(self.beta, 1)
 
     def evaluate(self, request: Request) -> tuple[Sums | None, Request]:
@@ -137,7 +138,7 @@ class _Iteration:
         if self.accepted is None or not _rises(sums, self.accepted[1]):
             return sums, request
         if request.order < 2:
-            request = Request(self.beta, 2, self.curvature, "single", request.form)
+            request = Request(self.beta, 2, self.curvature, self.problem.cheap, request.form)
         for _ in range(_HALVINGS):
             self.run.note(text="halved")
             self.beta = 0.5 * (self.accepted[0] + self.beta)

@@ -40,20 +40,20 @@ class Rough:
         return Rough(self.beta, self.beyond, (), None if self.factor is None else self.factor.weighted(times), None, self.pairs.weighted(times))
 
 
-def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool, before: Rough | None = None, last: bool = True) -> Rough:
+def rough_newton(objective: Objective, start: Array, curvature: str, cheap: str | None, before: Rough | None = None, last: bool = True) -> Rough:
     """Newton steps until they are shorter than the sampling error of what they lead to; the start itself if they fail.
 
-    Where a pass with information costs many without (``wide``), steps keep one information, that of a smaller sample ``before``
+    Where a pass with information costs many without (``cheap`` is its arithmetic then), steps keep one information, that of a smaller sample ``before``
     to begin with, corrected by the scores seen since; only the ``last`` sample's end with a new one.
     """
-    run = Recorder(objective)
+    run, wide = Recorder(objective), cheap is not None
     beta, best, length = start, math.inf, math.inf
     step = np.zeros_like(start)
     factor, pairs = (None, Pairs()) if before is None or not wide else (before.factor, before.pairs)
     good, at, score = start, None, None
     renew = not wide or factor is None
     for _ in range(_STEPS):
-        request = Request(beta, 2 if renew else 1, curvature, "single" if wide and renew else "double")
+        request = Request(beta, 2 if renew else 1, curvature, cheap if cheap is not None and renew else "double")
         sums = run(request)
         if not (math.isfinite(sums.deviance) and sums.deviance <= best * (1 + 1e-9)):
             if best == math.inf or float(np.max(np.abs(step))) < 1e-4:
@@ -63,9 +63,9 @@ def rough_newton(objective: Objective, start: Array, curvature: str, wide: bool,
             continue
         assert sums.score is not None
         if renew:
-            found = factorise(_propped(sums), wide)
+            found = factorise(_propped(sums), cheap == "single")
             if found is None and curvature == "observed":
-                found = factorise(_propped(run(Request(beta, 2, "expected", request.arithmetic))), wide)
+                found = factorise(_propped(run(Request(beta, 2, "expected", request.arithmetic))), cheap == "single")
             if found is None:
                 return Rough(start, start, run.steps)
             factor, pairs = found, Pairs()

@@ -8,6 +8,7 @@ afterwards, since a level's sum is the sum of its cells (:meth:`Group.collapse`)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -43,10 +44,20 @@ class Group:
 
     def collapse(self, table: Array) -> Array:
         """Sums over the cells (first axis) as sums over the columns."""
+        if self._shift is not None:
+            return table[self._shift : self._shift + len(self.columns)]
         flat = np.ascontiguousarray(table).reshape(self.cells, -1)
         out = np.zeros((len(self.columns), flat.shape[1]))
         core.collapse(flat, self.slots, out)  # not a product of matrices: a library's threads would spin on into the next pass
         return out.reshape(-1, *table.shape[1:])
+
+    @cached_property
+    def _shift(self) -> int | None:
+        """The cell of the first column, where the columns are the cells from there on, one by one."""
+        count = len(self.columns)
+        at = int(np.argmax(self.slots[0] == 0)) if self.single and count else 0
+        plain = self.single and count > 0 and np.array_equal(self.slots[0, at : at + count], np.arange(count))
+        return at if plain and np.count_nonzero(self.slots[0] >= 0) == count else None
 
     def square(self, weight: Array) -> Array:
         """The columns' block of the information, from the weights of the cells."""

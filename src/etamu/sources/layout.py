@@ -154,13 +154,17 @@ class _Blocks:
 
     def put(self, rows: Array, columns: Array, block: Array) -> None:
         if self._is_large(rows):
-            self.border[:, self.place[columns]] = block
+            self.border[:, _stretch(self.place[columns])] = block
         elif self._is_large(columns):
-            self.border[:, self.place[rows]] = block.T
+            self.border[:, _stretch(self.place[rows])] = block.T
         else:
-            i, j = self.place[rows], self.place[columns]
-            self.core[i[:, None], j] = block
-            self.core[j[:, None], i] = block.T
+            i, j = _stretch(self.place[rows]), _stretch(self.place[columns])
+            if isinstance(i, slice) or isinstance(j, slice):
+                self.core[i, j] = block
+                self.core[j, i] = block.T
+            else:
+                self.core[i[:, None], j] = block
+                self.core[j[:, None], i] = block.T
 
     def diagonal(self, columns: Array, values: Array) -> None:
         if self._is_large(columns):
@@ -170,6 +174,13 @@ class _Blocks:
 
     def whole(self) -> Array | Arrow:
         return self.core if self.large is None else Arrow(self.head, self.border, self.core, int(self.large[0]))
+
+
+def _stretch(index: Array) -> Array | slice:
+    """Places one after another as a slice, which needs no look-up."""
+    if len(index) and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
 
 
 def stored_design(design: Design) -> Design:

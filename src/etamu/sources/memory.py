@@ -15,21 +15,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from etamu.core import cores
 from etamu.rows import starting_terms
 from etamu.sources import native, plain
 from etamu.sources.factor import factor_rows
 from etamu.sources.problem import Problem, Within, chunk_edges
 from etamu.sums import Request, Sums
 
-__all__ = ["Memory", "cores"]
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS or Windows
-        return os.cpu_count() or 1
+__all__ = ["Memory"]
 
 
 @lru_cache(maxsize=4)
