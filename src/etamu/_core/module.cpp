@@ -179,7 +179,8 @@ NB_MODULE(_native, m) {
                 In v;
                 std::memcpy(&v, p, sizeof v);
                 const uint64_t at = uint64_t(v) - uint64_t(low);
-                o[k] = Out(at < entries ? table[at] : other);
+                const bool beyond = std::is_same_v<In, uint64_t> && (uint64_t(v) >> 63);  // where the difference would wrap around
+                o[k] = Out(at < entries && !beyond ? table[at] : other);
             }
         };
         auto read = [&](auto zero_in) {

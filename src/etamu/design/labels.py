@@ -82,7 +82,8 @@ def _whole(levels: Sequence[object]) -> bool:
     """Integers that lie close enough together for a table."""
     if not levels or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in levels):
         return False
-    return max(levels) - min(levels) < _RANGE and min(levels) >= -(2**63)  # type: ignore[type-var, operator]
+    low, high = min(levels), max(levels)  # type: ignore[type-var]
+    return high - low < _RANGE and -(2**62) < low and high < 2**62  # type: ignore[operator]
 
 
 def _of_integers(column: Array, levels: Sequence[Any]) -> Array:

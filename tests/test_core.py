@@ -1,0 +1,248 @@
+"""What the core does beside passes, held to plain NumPy; and the short ways through a fit, held to the long ones."""
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import etamu as em
+from etamu import checks, elementary
+from etamu.core import core
+from etamu.design.columns import Column, Design, matrix_columns
+from etamu.design.labels import encode_labels
+from etamu.families import FAMILIES
+from etamu.rows import constant_weight
+from etamu.sources.memory import Memory
+from etamu.standardise import _place
+from etamu.sums import Request
+
+native = pytest.mark.skipif(core is None, reason="the native core was not built")
+INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
+
+
+# ---- one by one ---------------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(INTEGERS), st.lists(st.integers(-300, 300), max_size=40), st.integers(-20, 20), st.lists(st.integers(-2, 300), min_size=1, max_size=30))
+def test_translate(kind, values, low, place):
+    ends = np.iinfo(kind)
+    array = np.array([v for v in values if ends.min <= v <= ends.max], dtype=kind)
+    found = elementary.translate(array, low, np.array(place, dtype=np.int32), -7)
+    assert found.tolist() == [place[v - low] if 0 <= v - low < len(place) else -7 for v in array.tolist()]
+
+
+@pytest.mark.parametrize("values", [[2**63, 2**64 - 1], [0, 2**62]])
+def test_translate_of_huge_numbers(values):
+    assert elementary.translate(np.array(values, dtype=np.uint64), -5, np.arange(9, dtype=np.int32), -1).tolist() == [5 if v == 0 else -1 for v in values]
+
+
+def test_translate_of_strided_values():
+    values = np.arange(20, dtype=np.int16)[::3]
+    assert elementary.translate(values, 0, np.arange(10, dtype=np.int32) * 2, -1).tolist() == [2 * v if v < 10 else -1 for v in values.tolist()]
+
+
+def test_logarithms():
+    x = np.concatenate([np.random.default_rng(0).lognormal(0, 20, 1003), [0.0, np.inf, 1.0, 5e-324]])
+    x.flags.writeable = False
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(elementary.log(x), np.log(x), rtol=4e-16)
+    assert np.isnan(elementary.log(np.array([-1.0, np.nan]))).all()
+    np.testing.assert_array_equal(elementary.log(np.arange(1, 9, dtype=np.int8)[::2]), elementary.log(np.array([1.0, 3, 5, 7])))
+
+
+@given(st.lists(st.one_of(st.floats(width=64), st.sampled_from([np.nan, np.inf, -np.inf, 1e308, -1e308])), min_size=1, max_size=70))
+def test_ends_of_a_vector(values):
+    y = np.array(values)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(checks._ends(y), (np.min(y), np.max(y)))
+
+
+@native
+@pytest.mark.parametrize("n", [1, 7, 1000, 1024, 5000])
+@pytest.mark.parametrize("centred", [True, False])
+def test_place(n, centred):
+    from etamu.sources import native as door
+
+    rng = np.random.default_rng(n)
+    X = rng.normal(3.0, 2.0, size=(n, 4)) * [1, 1e6, 1e-6, 0]
+    X[:, 3] = 5.0
+    design = Design((Column("Intercept"), *matrix_columns(X, list("abcd"))), n)
+    fast, slow = (np.empty(5), np.empty(5)), (np.empty(5), np.empty(5))
+    assert door.place(design, 1024, centred, *fast) and _place(design, centred, *slow)
+    for a, b in zip(fast, slow, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    X[n // 2, 1] = np.nan
+    assert door.place(design, n, centred, *fast) is False
+    assert np.isfinite(fast).all()
+
+
+@native
+@pytest.mark.parametrize("filled", [0.0, 0.05, 1.0])
+def test_elimination_of_a_sparse_border(filled):
+    rng = np.random.default_rng(1)
+    border = np.where(rng.random((150, 90)) < filled, rng.normal(size=(150, 90)), 0.0)
+    head, start = rng.uniform(1, 2, 150), rng.normal(size=(90, 90))
+    start += start.T
+    for threads in (1, 2, 3):
+        out = start.copy()
+        core.eliminate(border, head, threads, out)
+        np.testing.assert_allclose(out, start - border.T @ (border / head[:, None]), atol=1e-12)
+        forms = np.empty(150)
+        core.quadratic_forms(border, start, threads, forms)
+        np.testing.assert_allclose(forms, np.einsum("ij,jk,ik->i", border, start, border), atol=1e-10)
+
+
+@native
+def test_wrong_sizes_are_refused():
+    with pytest.raises(ValueError, match="sizes differ"):
+        core.eliminate(np.zeros((3, 2)), np.ones(2), 1, np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="sizes differ"):
+        core.quadratic_forms(np.zeros((3, 2)), np.zeros((2, 2)), 1, np.zeros(2))
+    with pytest.raises(ValueError, match="sizes differ"):
+        core.translate((0, 4, 4, 0, 0.0, 1.0), 3, 0, np.zeros(2, dtype=np.int32), -1, np.zeros(2, dtype=np.int8))
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"),
+    [
+        (np.array([True, False, True]), (False, True)),
+        (np.array([True, True]), (True,)),
+        (np.array([-3, 5, -3, 0]), (-3, 0, 5)),
+        (np.array([2**63 + 1, 2**63, 2**63 + 1], dtype=np.uint64), (2**63, 2**63 + 1)),
+        (np.array([-(2**62), 2**62]), (-(2**62), 2**62)),
+        (np.array([-100, 100], dtype=np.int8), (-100, 100)),
+    ],
+)
+def test_classes_of_integers(values, levels):
+    response = checks._integer_classes(values)
+    assert response.levels == levels
+    assert [levels[c] for c in response.y] == values.tolist()
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_labels_of_integers_with_known_levels(kind):
+    found = encode_labels(np.array([3, 1, 2, 9], dtype=kind), (1, 3, 2))
+    assert found.codes.tolist() == [1, 0, 2, -2]
+    assert encode_labels(np.array([0, 1, 5], dtype=kind), (True, False)).codes.tolist() == [1, 0, -2]
+
+
+# ---- short ways and long ones ---------------------------------------------------------------------------------------
+
+
+def small(name, n=600, seed=3):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3)) * [1, 5, 0.2] + [0, 10, 1]
+    eta = 0.3 * X[:, 0] - 0.05 * X[:, 1] + 0.5 * X[:, 2]
+    mu = np.exp(eta)
+    y = {
+        "binomial": lambda: (rng.random(n) < 1 / (1 + np.exp(-eta))) * 1.0,
+        "poisson": lambda: rng.poisson(mu) * 1.0,
+        "gamma": lambda: rng.gamma(2, mu / 2),
+        "inverse_gaussian": lambda: rng.wald(mu, 2.0),
+        "gaussian": lambda: mu + 0.1 * rng.normal(size=n),
+    }[name]()
+    return X, y
+
+
+@pytest.mark.parametrize("extra", ["plain", "weights", "offset", "no intercept"])
+@pytest.mark.parametrize(
+    ("family", "link"),
+    [
+        ("binomial", "logit"),
+        ("binomial", "probit"),
+        ("binomial", "cloglog"),
+        ("poisson", "log"),
+        ("gamma", "log"),
+        ("inverse_gaussian", "log"),
+        ("gaussian", "log"),
+    ],
+)
+def test_steps_in_the_core_lead_where_newton_goes(family, link, extra):
+    X, y = small(family)
+    how = {"weights": np.arange(len(y)) % 3.0} if extra == "weights" else {"offset": 0.1 * X[:, 0]} if extra == "offset" else {}
+    fast, slow = (
+        em.fit(X, y, family=family, link=link, intercept=extra != "no intercept", control=em.Control(tol=1e-11, progress=told), **how)
+        for told in (None, lambda step: None)  # who is told of every pass gets passes one by one
+    )
+    assert fast.status is slow.status
+    np.testing.assert_allclose(fast.coef, slow.coef, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(fast.stderror(), slow.stderror(), rtol=1e-8)
+    np.testing.assert_array_equal(np.sqrt(np.diagonal(fast.vcov())), fast.stderror())
+
+
+@pytest.mark.parametrize("family", ["gamma", "poisson"])
+def test_an_information_that_is_the_same_everywhere(family):
+    link = {"gamma": "log", "poisson": "sqrt"}[family]
+    assert constant_weight(FAMILIES[family](), em.links.LINKS[link])
+    assert not constant_weight(FAMILIES["poisson"](), em.links.LINKS["log"])
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(80_000, 6)) * 0.3
+    mu = np.exp(X @ rng.normal(size=6) * 0.3 + 1.0)
+    y, w = (rng.gamma(2, mu / 2) if family == "gamma" else rng.poisson(mu)), rng.uniform(0.5, 2, 80_000)
+    fit = em.fit(X, y, family=family, link=link, weights=w)
+    exact = Memory(fit.problem).sum(Request(fit.estimate.gamma, 2))
+    np.testing.assert_allclose(fit.estimate.sums.information, exact.information, rtol=1e-12, atol=1e-6)
+    np.testing.assert_allclose(fit.deviance, exact.deviance, rtol=1e-13)
+    assert np.sqrt(exact.score @ np.linalg.solve(exact.information, exact.score)) < 1e-7
+
+
+def test_two_crossed_factors_of_hundreds_of_levels():
+    rng = np.random.default_rng(0)
+    n, a, b = 9_000, 400, 220
+    i, j, x = np.r_[np.arange(a), rng.integers(0, a, n - a)], np.r_[np.arange(n) % b][:n], rng.normal(size=n)
+    y = rng.poisson(np.exp(0.2 * rng.normal(size=a)[i] + 0.2 * rng.normal(size=b)[j] + 0.3 * x + 1.0))
+    fit = em.glm("y ~ x + C(i) + C(j)", {"y": y, "x": x, "i": i, "j": j}, family="poisson")
+    X = np.column_stack([x, i[:, None] == np.arange(1, a), j[:, None] == np.arange(1, b)])
+    dense = em.fit(X, y, family="poisson")
+    np.testing.assert_allclose(fit.coef, dense.coef, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(fit.stderror(), dense.stderror(), rtol=2e-7)
+    assert fit.status is dense.status is em.Status.CONVERGED
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+
+
+def large(n=60_000):
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(n, 8))
+    return X, rng.poisson(np.exp(X @ np.full(8, 0.1)))
+
+
+def test_fits_at_the_same_time_give_the_bits_of_fits_one_by_one():
+    X, y = large()
+    alone = em.fit(X, y, family="poisson")
+    found = [None] * 6
+
+    def work(k):
+        found[k] = em.fit(X, y, family="poisson", control=em.Control(threads=1 + k % 3))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for fit in found:
+        np.testing.assert_array_equal(fit.coef, alone.coef)
+        np.testing.assert_array_equal(fit.stderror(), alone.stderror())
+
+
+def _in_child(queue):
+    X, y = large()
+    queue.put(em.fit(X, y, family="poisson").coef.tolist())
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_has_threads_of_its_own():
+    X, y = large()
+    here = em.fit(X, y, family="poisson").coef
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    np.testing.assert_array_equal(queue.get(timeout=60), here)
+    child.join(60)
+    assert child.exitcode == 0
