@@ -32,7 +32,9 @@ def translate(values: Array, low: int, place: Array, other: int) -> Array:
     if core is not None and kind is not None:
         core.translate((core.address(values), values.strides[0], kind, 0, 0.0, 1.0), len(values), low, np.ascontiguousarray(place, dtype=np.int32), other, out)
         return out
-    inside = (values >= low) & (values < low + len(place))
+    known = values <= np.array(2**62).astype(values.dtype) if values.dtype == np.uint64 else np.ones(len(values), dtype=bool)
+    shifted = np.where(known, values, 0).astype(np.int64)
+    inside = known & (shifted >= low) & (shifted < low + len(place))
     out[:] = other
-    out[inside] = place[(values[inside] - values.dtype.type(low)).astype(np.int64)]
+    out[inside] = place[shifted[inside] - low]
     return out

@@ -83,7 +83,7 @@ def _whole(levels: Sequence[object]) -> bool:
     if not levels or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in levels):
         return False
     low, high = min(levels), max(levels)  # type: ignore[type-var]
-    return high - low < _RANGE and -(2**62) < low and high < 2**62  # type: ignore[operator]
+    return high - low < _RANGE and low > -(2**62) and high < 2**62  # type: ignore[operator]
 
 
 def _of_integers(column: Array, levels: Sequence[Any]) -> Array:
