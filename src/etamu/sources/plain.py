@@ -45,7 +45,7 @@ def total(problem: Problem, terms: RowTerms, x: np.ndarray, w: np.ndarray, reque
     return Sums(float(np.count_nonzero(w)), float(w.sum()), float(terms.deviance.sum()), float(terms.pearson.sum()), score, information)
 
 
-_SLAB = 4096  # rows that are held as a matrix at a time
+_SLAB = 512  # rows that are held as a matrix at a time, few enough for caches
 
 
 def add_rows(problem: Problem, rows: slice, request: Request) -> Sums:
