@@ -56,14 +56,13 @@ class Case:
     fit: float | None
     table: float | None
     runs: int = 5
-    onehot: bool = True
 
 
 MAIN = " + ".join(LEVELS)
 CASES = [
     Case("seven factors, two numbers", portfolio, f"{MAIN} + age + bonus", 8, 5),
     Case("with interactions", portfolio, f"{MAIN} + age + bonus + area:brand + use:class_ + power:region", 4, None, 3),
-    Case("one factor of 5,000 levels", lambda: portfolio(many=5000), "agent + area + fuel + age + bonus", 5, None, 3, False),
+    Case("one factor of 5,000 levels", lambda: portfolio(many=5000), "agent + area + fuel + age + bonus", 5, None, 3),
     Case("factors only", lambda: portfolio(numeric=False), "area + fuel + power + use", 20, None),
 ]
 
@@ -139,8 +138,7 @@ def measure(case: Case) -> None:
     runners["glum fit"], glum_table = glum(case, frame)
     if case.table is not None:
         runners["glum table"] = glum_table
-    if case.onehot:
-        runners["sklearn one-hot fit"] = sklearn(case, frame)
+    runners["sklearn one-hot fit"] = sklearn(case, frame)
     times: dict[str, list[float]] = {name: [] for name in runners}
     found: dict[str, np.ndarray] = {}
     for round_ in range(case.runs + 1):
