@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from etamu.solvers.base import Array, Control, Recorder, Solution, Status
+from etamu.solvers.infinity import Signs
 from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise, ridged
 from etamu.solvers.secant import Pairs, flat, shaped
 from etamu.solvers.stand_in import StandIn
@@ -27,14 +28,9 @@ from etamu.sums import Objective, Request, Sums
 
 __all__ = ["Newton", "Problem", "newton"]
 
-_FLAT = 1e-8  # eigenvalue of a scaled information in which nothing is left
-_MANY = 20  # passes from which a slow drift is looked for
-_VANISHED = 1e-10  # share of a column's first information, relative to the others', that no finite estimate leaves
 _CURRENT = 1e-7  # relative change up to which information and dispersion still count as those at the solution
 _HALVINGS = 30
 _SLOW = 0.5  # contraction above which a stale information is renewed
-_LINEAR = 0.3  # ratio of two of Newton's own steps, near a finite maximum, that is not one of quadratic convergence
-_PATIENCE = 3  # drifting steps in a row before the estimate is called infinite
 
 
 @dataclass(frozen=True)
@@ -88,13 +84,11 @@ class _Iteration:
     rho: float = 0.3  # lambda_next / lambda expected of the information at hand
     previous: float = math.inf  # the last decrement, and whether a fresh information made the step from there
     was_fresh: bool = False
-    drifting: int = 0
-    crawling: int = 0
+    signs: Signs = field(default_factory=Signs)
     exact_step: bool = False  # the factor is of the observed information, undamped: Newton's own step
     stalled: int = 0
     shortened: bool = False  # the last factor was damped
     expected: Any = None  # the expected information, where it is the same everywhere
-    first: Factorised | FactorisedArrow | None = None  # the factor of the first information
     diagonal: Array | None = None  # of the last information
     rate: float | None = None  # relative change of the information per unit of decrement, once two have been seen
     accepted: tuple[Array, Sums] | None = None
@@ -168,7 +162,7 @@ class _Iteration:
         if self.reports_constant and request.information == "expected" and not self.shortened:
             self.expected = sums.information
         keep = last and not self.exact and self.factor is not None  # the observed one makes the better step
-        self.first = self.first or found
+        self.signs.first = self.signs.first or found
         self.fresh = not keep
         if not keep:
             self.factor, self.pairs = found, Pairs()
@@ -184,16 +178,15 @@ class _Iteration:
             self.rate = float(np.abs(self.diagonal / np.where(last > 0, last, np.inf) - 1.0).max()) / self.previous
 
     def vanished(self, sums: Sums) -> Array | None:
-        """Columns whose information is gone although that of others is there: their estimates drift so slowly (a double
-        exponential link) that the steps look like those of a finite maximum.
-        """
-        if self.first is None or self.factor is None or len(self.run.steps) < _MANY or self.problem.quadratic:
-            return None
-        if self.shortened:
-            return _flat_direction(sums.information) if isinstance(sums.information, np.ndarray) else None
-        share = self.first.inverse_diagonal() / self.factor.inverse_diagonal()
-        gone = share < _VANISHED * share.max(initial=0.0)
-        return gone if gone.any() else None
+        """Columns without a finite estimate, found late."""
+        return None if self.problem.quadratic else self.signs.vanished(sums, self.factor, len(self.run.steps), self.shortened)
+
+    def separates(self, sums: Sums, size: float, decrement: float, sigma: float, floor: float) -> bool:
+        """Whether the steps so far say that the maximum lies at infinity."""
+        if self.problem.quadratic or self.shortened:
+            return False
+        crawls = self.signs.crawl(self.fresh and self.exact_step, size, decrement, self.previous, sigma, floor)
+        return self.signs.drift(sums, size, decrement * decrement, sigma, self.problem.dispersion_known) or crawls
 
     def age(self, decrement: float) -> float:
         """Relative change of the information over a step of that decrement: as last seen, or the change of eta in the rows
@@ -304,7 +297,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
         it.rho = 0.5
     after, floor = it.rho * decrement, it.rounding(sums) if decrement < 1e-3 * sigma else 0.0
     size = max(map(abs, step.tolist()), default=0.0)
-    if _separates(it, sums, size, decrement, sigma, floor):
+    if it.separates(sums, size, decrement, sigma, floor):
         return it.solution(it.beta, sums, Status.SEPARATED, decrement, math.inf, np.abs(step) > 0.1 * size)
     tiny = squared <= 1e-12 * sums.deviance or squared <= 1e-24 * sums.n
     it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
@@ -312,7 +305,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
     age = it.age(decrement) if decrement < 0.05 else 1.0  # far away it is of no interest
     current = at_rounding or it.problem.quadratic or it.expected is not None or age <= _CURRENT
-    steady = complete and not (it.drifting or it.shortened)
+    steady = complete and not (it.signs.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
     if not ends and it.stand_in is not None and it.fresh and not (it.shortened or rough) and (it.exact or age * after > _CURRENT * decrement):
         moves = it.exact and steady and known_end and age * it.stand_in.moving_noise() <= _CURRENT
@@ -335,36 +328,12 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     return it.may_end(after, sigma, sums.n, floor, age * after / decrement if decrement > 0 and it.expected is None else 0.0)
 
 
-def _flat_direction(information: Array) -> Array | None:
-    """Columns of the direction in which independent columns have no information left."""
-    length = np.sqrt(np.diagonal(information))
-    if not (length > 0).all() or not np.isfinite(information).all():
-        return None
-    values, vectors = np.linalg.eigh(information / length / length[:, None])
-    direction = np.abs(vectors[:, 0]) / length
-    return direction > 0.1 * direction.max() if values[0] < _FLAT else None
-
-
 def _damped(sums: Sums) -> Factorised | FactorisedArrow | None:
     """Information plus |score| times the identity: a step along the score of length 1 at most (Levenberg 1944)."""
     if sums.information is None or sums.score is None:
         return None
     length = float(np.linalg.norm(flat(sums.score))) + float(np.abs(sums.information.diagonal()).max()) * 1e-6
     return factorise(ridged(sums, np.full(sums.score.size, length))) if 0 < length < math.inf else None
-
-
-def _separates(it: _Iteration, sums: Sums, size: float, decrement: float, sigma: float, floor: float) -> bool:
-    """Steps that stay long while the deviance no longer moves, or Newton's own steps that become shorter no faster than by a
-    fixed ratio where they should become so quadratically: the maximum lies at infinity.
-    """
-    if it.problem.quadratic or it.shortened:
-        return False
-    squared = decrement * decrement
-    slow = it.fresh and it.exact_step and 10 * floor < decrement < 1e-3 * sigma and decrement > _LINEAR * it.previous
-    it.crawling = it.crawling + 1 if slow else 0
-    it.drifting = it.drifting + 1 if size > 1e-2 and squared < 1e-6 * sigma**2 else 0
-    perfect = it.problem.dispersion_known and sums.deviance < 1e-11 * sums.n and size > 1e-2 and squared > 1e-3 * sums.deviance
-    return it.drifting >= _PATIENCE or it.crawling >= 2 * _PATIENCE or perfect
 
 
 def _at_end(it: _Iteration, sums: Sums, squared: float) -> Sums:
