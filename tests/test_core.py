@@ -241,3 +241,54 @@ def test_a_fork_has_threads_of_its_own():
     np.testing.assert_array_equal(queue.get(timeout=60), here)
     child.join(60)
     assert child.exitcode == 0
+
+
+# ---- once wrong -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson", "gamma"])
+def test_the_intercept_s_standard_error_of_a_nearly_collinear_fit(family):
+    """Solved by QR, whose factor carries a right-hand side of its own."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    X = np.column_stack([x + 2, x + 1e-5 * rng.normal(size=300) - 5.0])
+    eta = 0.3 * x
+    y = {"binomial": (rng.random(300) < 1 / (1 + np.exp(-eta))) * 1.0, "poisson": rng.poisson(np.exp(eta)), "gamma": rng.gamma(2, np.exp(eta))}[family]
+    fit = em.fit(X, y, family=family, link="log" if family == "gamma" else None)
+    mu = fit.fitted
+    root = np.sqrt({"binomial": mu * (1 - mu), "poisson": mu, "gamma": np.ones(300)}[family])
+    inverse = np.linalg.inv(np.linalg.qr(root[:, None] * np.column_stack([np.ones(300), X]), mode="r"))
+    np.testing.assert_allclose(fit.stderror(), np.sqrt(fit.dispersion * (inverse**2).sum(axis=1)), rtol=1e-5)
+    np.testing.assert_array_equal(np.sqrt(np.diagonal(fit.vcov())), fit.stderror())
+
+
+@pytest.mark.parametrize(("family", "link"), [("gamma", "log"), ("inverse_gaussian", "log"), ("gaussian", "log"), ("poisson", "log")])
+def test_a_saturated_fit_converges(family, link):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(4, 3))
+        fit = em.fit(X, rng.integers(1, 9, 4).astype(float), family=family, link=link)
+        assert fit.status is Status.CONVERGED
+
+
+def test_a_variance_that_is_stabilised_in_part_of_its_range():
+    quasi = em.families.Quasi(variance=lambda m: m * m / np.maximum(m, 1))
+    assert not constant_weight(quasi, em.links.LINKS["log"])
+
+
+@native
+def test_sums_of_different_orders_at_the_same_time():
+    """The core's spare memory is shared by whoever sums."""
+    X, y = large()
+    source = Memory(em.fit(X, y, family="poisson").problem)
+    want = [source.sum(Request(np.zeros(9), order)).score for order in (1, 2)]
+
+    def work(order):
+        for _ in range(30):
+            np.testing.assert_array_equal(source.sum(Request(np.zeros(9), order)).score, want[order - 1])
+
+    threads = [threading.Thread(target=work, args=(1 + k % 2,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()

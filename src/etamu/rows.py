@@ -9,6 +9,7 @@ Weights are applied here and nowhere else.  The C++ core computes the same numbe
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -87,8 +88,12 @@ def _has_density(family: Family, mean: Mean) -> np.ndarray:
 @np.errstate(all="ignore")
 def constant_weight(family: Family, link: Link) -> bool:
     """Whether the expected weight mu'^2 / V(mu) is the same at every mean: the link stabilises the family's variance (gamma, log)."""
-    weight = family.information_weight(Mean(link, link.eta(np.array([0.25, 0.5, 0.75]))))
-    return bool(np.ptp(weight) <= 1e-13 * weight[0])
+    space = family.mean_space
+    means = np.linspace(0.01, 0.99, 23) if math.isfinite(space.high) else np.logspace(-6, 6, 25)
+    if math.isinf(space.low):
+        means = np.concatenate([-means, means])
+    weight = family.information_weight(Mean(link, link.eta(means)))
+    return bool(np.ptp(weight) <= 1e-12 * weight[0])
 
 
 @np.errstate(all="ignore")

@@ -17,6 +17,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 using namespace etamu;
 using Array = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
+using Matrix = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Integers = nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using ColumnTuple = std::tuple<uintptr_t, int64_t, int, uintptr_t, double, double>;  // address, stride, type, table, center, scale
 using GroupTuple = std::tuple<uintptr_t, int, int64_t, ColumnTuple>;  // address, type, cells, multiplier
@@ -104,7 +105,7 @@ struct Plan {
 
     int approach(int64_t block, Array beta, int information, double singular, double enough, Array trace) const {
         Task t = task(0, problem.rows, block, block, beta, beta, 2, information, DOUBLE);
-        if (cells || problem.equations != 1) throw std::invalid_argument("approach knows stored columns and one equation");
+        if (cells || problem.equations != 1 || problem.family == MULTINOMIAL) throw std::invalid_argument("approach knows stored columns and one equation");
         double *b = beta.data(), *made = trace.data();
         const int most = int(trace.size() / 2);
         nb::gil_scoped_release release;
@@ -228,15 +229,15 @@ NB_MODULE(_native, m) {
         nb::gil_scoped_release release;
         active->inverse(t, s, int(p), w, o);
     });
-    m.def("eliminate", [](Array border, Array head, int threads, Array out) {
+    m.def("eliminate", [](Matrix border, Array head, int threads, Array out) {
         const size_t rows = border.shape(0), columns = border.shape(1);
         if (head.size() != rows || out.size() != columns * columns) throw std::invalid_argument("eliminate: sizes differ");
         const double *b = border.data(), *h = head.data();
         double* o = out.data();
         nb::gil_scoped_release release;
         eliminate(b, h, int64_t(rows), int64_t(columns), threads, o);
-    });
-    m.def("quadratic_forms", [](Array border, Array symmetric, int threads, Array out) {
+    }, "border"_a, "head"_a, "threads"_a, "out"_a.noconvert());
+    m.def("quadratic_forms", [](Matrix border, Array symmetric, int threads, Array out) {
         const size_t rows = border.shape(0), columns = border.shape(1);
         if (out.size() != rows || symmetric.size() != columns * columns) throw std::invalid_argument("quadratic_forms: sizes differ");
         const double *b = border.data(), *s = symmetric.data();

@@ -7,6 +7,7 @@
 #include <exception>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 #include "core.hpp"
 #include "team.hpp"
@@ -35,32 +36,27 @@ struct Sizes {
 // Memory that one range has left for the next: fresh pages cost more than the additions.
 class Spare {
   public:
-    ~Spare() { for (double* p : all) std::free(p); }
+    ~Spare() { for (const auto& p : free) std::free(p.first); }
     double* take(size_t numbers) {
         std::lock_guard<std::mutex> lock(m);
-        if (numbers > size) {  // what is out comes back and is not used again
-            free.clear();
-            size = numbers;
+        while (!free.empty()) {
+            const auto [p, size] = free.back();
+            free.pop_back();
+            if (size >= numbers) return p;
+            std::free(p);
         }
-        if (free.empty()) {
-            double* p = static_cast<double*>(std::aligned_alloc(64, size * sizeof(double)));
-            if (!p) throw std::bad_alloc();
-            all.push_back(p);
-            return p;
-        }
-        double* p = free.back();
-        free.pop_back();
+        double* p = static_cast<double*>(std::aligned_alloc(64, Sizes::whole(numbers) * sizeof(double)));
+        if (!p) throw std::bad_alloc();
         return p;
     }
-    void give(double* p) {
+    void give(double* p, size_t numbers) {
         std::lock_guard<std::mutex> lock(m);
-        free.push_back(p);
+        free.emplace_back(p, numbers);
     }
 
   private:
     std::mutex m;
-    size_t size = 0;
-    std::vector<double*> all, free;
+    std::vector<std::pair<double*, size_t>> free;
 };
 
 inline void sum_in_order(const Kernels& kernels, const Problem& problem, const Task& task, const std::vector<int64_t>& edges, int threads,
@@ -89,7 +85,7 @@ inline void sum_in_order(const Kernels& kernels, const Problem& problem, const T
                 if (k == 0) next = 1;
                 for (; next > 0 && next < ranges && waiting[size_t(next)]; ++next) {
                     sizes.add(sizes.in(waiting[size_t(next)]), total);
-                    spare.give(waiting[size_t(next)]);
+                    spare.give(waiting[size_t(next)], sizes.all());
                 }
             }
         } catch (...) {

@@ -6,11 +6,14 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 #if defined(__linux__)
 #include <pthread.h>
 #include <sched.h>
+#endif
+#if !defined(_WIN32)
 #include <unistd.h>
 #endif
 #if defined(__x86_64__)
@@ -26,10 +29,10 @@ class Team {
         static std::mutex making;
         static Team* team = nullptr;  // never deleted: its threads may outlive everything else
         static long owner = 0;
-#if defined(__linux__)
-        const long process = long(getpid());
-#else
+#if defined(_WIN32)
         const long process = 1;
+#else
+        const long process = long(getpid());
 #endif
         std::lock_guard<std::mutex> lock(making);
         if (owner != process) team = new Team, owner = process;
@@ -40,9 +43,14 @@ class Team {
     // them; on this one alone while the team works for somebody else.
     void run(int threads, const std::function<void()>& work) {
         std::unique_lock<std::mutex> mine(busy, std::try_to_lock);
-        threads = std::min(threads, int(std::thread::hardware_concurrency()));
+        static const int processors = int(std::thread::hardware_concurrency());
+        threads = std::min(threads, processors);
         if (threads < 2 || !mine.owns_lock()) return work();
-        while (int(workers.size()) < threads - 1) hire();
+        try {
+            while (int(workers.size()) < threads - 1) hire();
+        } catch (const std::system_error&) {  // the system gives no more threads: fewer do the same work
+            threads = int(workers.size()) + 1;
+        }
         spread();
         {
             std::lock_guard<std::mutex> lock(m);
@@ -51,10 +59,15 @@ class Team {
             ++round;
         }
         wake.notify_all();
+        struct Finish {  // however this thread's share ends, nobody works on when the job is gone
+            Team& team;
+            ~Finish() {
+                std::unique_lock<std::mutex> lock(team.m);
+                team.wanted = 0;  // who has not come yet is not needed any more
+                team.done.wait(lock, [this] { return team.working == 0; });
+            }
+        } finish{*this};
         work();
-        std::unique_lock<std::mutex> lock(m);
-        wanted = 0;  // who has not come yet is not needed any more
-        done.wait(lock, [&] { return working == 0; });
     }
 
   private:

@@ -82,14 +82,15 @@ def _whole(levels: Sequence[object]) -> bool:
     """Integers that lie close enough together for a table."""
     if not levels or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in levels):
         return False
-    low, high = min(levels), max(levels)  # type: ignore[type-var]
-    return high - low < _RANGE and low > -(2**62) and high < 2**62  # type: ignore[operator]
+    numbers = [int(v) for v in levels]  # type: ignore[call-overload]
+    low, high = min(numbers), max(numbers)
+    return bool(high - low < _RANGE and low > -(2**62) and high < 2**62)
 
 
 def _of_integers(column: Array, levels: Sequence[Any]) -> Array:
     """Codes of integers into levels that are integers: one table, read once."""
-    low = min(levels)
-    place = np.full(max(levels) - low + 1, -2, dtype=np.int32)
+    low = int(min(levels))
+    place = np.full(int(max(levels)) - low + 1, -2, dtype=np.int32)
     place[[int(v) - low for v in levels]] = np.arange(len(levels))
     return translate(column, int(low), place, -2)
 

@@ -89,7 +89,7 @@ def _factor(sums: Sums) -> Factorised | FactorisedArrow | None:
 
 def _extended(sums: Sums) -> bool:
     """Whether the information was worked out in long double."""
-    return isinstance(sums.information, np.ndarray) and sums.information.dtype == np.longdouble
+    return isinstance(sums.information, np.ndarray) and sums.information.dtype.char == "g"  # where it is double, dtypes compare equal
 
 
 def sum_to_zero(classes: int) -> Array:
@@ -131,8 +131,7 @@ def unscaled_variances(sums: Sums, scaling: Scaling, width: int) -> Array:
     if scaling.scale is not None:
         variances = variances * scaling.scale**2
         if scaling.center is not None:
-            row = scaling.row(width)
-            variances[0] = row @ factor.solve(row)
+            variances[0] = factor.quadratic_form(scaling.row(width))
     return np.asarray(variances)
 
 

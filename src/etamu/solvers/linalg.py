@@ -41,6 +41,11 @@ class Factorised:
             return x
         return self.scale * _upper(self.triangle, _upper(self.triangle, self.scale * score, transposed=True)) / self.weight
 
+    def quadratic_form(self, x: Array) -> float:
+        """X' H^-1 x."""
+        half = _upper(self.triangle, self.scale * x, transposed=True)
+        return float(half @ half) / self.weight
+
     def inverse(self) -> Array:
         """H^-1."""
         p = len(self.scale)
@@ -81,6 +86,10 @@ class FactorisedArrow:
         head, rest = a.parted(score)
         x = self.rest.solve(rest - a.border.T @ (head / a.head))
         return a.joined((head - a.border @ x) / a.head, x) / self.weight
+
+    def quadratic_form(self, x: Array) -> float:
+        """X' H^-1 x."""
+        return float(x @ self.solve(x))
 
     def inverse_diagonal(self) -> Array:
         """The diagonal of H^-1, without the rest of it."""
@@ -179,7 +188,7 @@ def _from_arrow(a: Arrow) -> FactorisedArrow | None:
 def _complement(a: Arrow) -> Array:
     """What is left of the core once the diagonal is eliminated."""
     if _sparse(a.border):
-        out = np.array(a.core)
+        out = np.array(a.core, order="C")
         core.eliminate(np.ascontiguousarray(a.border), a.head, cores(), out)
         return out
     half = a.border / np.sqrt(a.head)[:, None]

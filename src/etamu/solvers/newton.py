@@ -88,6 +88,7 @@ class _Iteration:
     exact_step: bool = False  # the factor is of the observed information, undamped: Newton's own step
     stalled: int = 0
     shortened: bool = False  # the last factor was damped
+    rough: bool = False  # it is of the expected information, where steps are made with the observed one
     expected: Any = None  # the expected information, where it is the same everywhere
     diagonal: Array | None = None  # of the last information
     rate: float | None = None  # relative change of the information per unit of decrement, once two have been seen
@@ -147,7 +148,7 @@ class _Iteration:
         """Factorise the information that came; where it is indefinite ask again for one that is not. None when none is."""
         self.shortened = False
         if request.order < 2:
-            self.fresh = False
+            self.fresh = self.rough = False
             return sums if self.expected is None else replace(sums, information=self.expected)
         found = factorise(sums, request.arithmetic == "single")
         self.exact_step = found is not None and (self.problem.canonical or request.information == "observed")
@@ -159,8 +160,11 @@ class _Iteration:
             self.shortened = True
         if found is None:
             return None
-        if self.reports_constant and request.information == "expected" and not self.shortened:
+        self.rough = self.reports_constant and request.information == "expected" and not self.shortened
+        if self.rough:
             self.expected = sums.information
+        if self.expected is not None and sums.information is not self.expected:
+            sums = replace(sums, information=self.expected)
         keep = last and not self.exact and self.factor is not None  # the observed one makes the better step
         self.signs.first = self.signs.first or found
         self.fresh = not keep
@@ -292,10 +296,9 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.learn(decrement, sums.n, sigma)
     if it.shortened:
         it.rho, it.kappa = 0.9, 0.0
-    rough = it.expected is sums.information and it.expected is not None and it.fresh  # a step of the expected information
-    if rough:
+    if it.rough:
         it.rho = 0.5
-    after, floor = it.rho * decrement, it.rounding(sums) if decrement < 1e-3 * sigma else 0.0
+    after, floor = it.rho * decrement, it.rounding(sums) if decrement < 1e-3 * sigma or squared <= 1e-24 * sums.n else 0.0
     size = max(map(abs, step.tolist()), default=0.0)
     if it.separates(sums, size, decrement, sigma, floor):
         return it.solution(it.beta, sums, Status.SEPARATED, decrement, math.inf, np.abs(step) > 0.1 * size)
@@ -307,7 +310,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     current = at_rounding or it.problem.quadratic or it.expected is not None or age <= _CURRENT
     steady = complete and not (it.signs.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
-    if not ends and it.stand_in is not None and it.fresh and not (it.shortened or rough) and (it.exact or age * after > _CURRENT * decrement):
+    if not ends and it.stand_in is not None and it.fresh and not (it.shortened or it.rough) and (it.exact or age * after > _CURRENT * decrement):
         moves = it.exact and steady and known_end and age * it.stand_in.moving_noise() <= _CURRENT
         improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature, moves and not current)
         if improved is not None and squared > 0:

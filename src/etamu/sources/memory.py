@@ -94,7 +94,7 @@ class Memory:
     def _with_rows_of(self, within: Within, sums: Sums, request: Request) -> Sums:
         """Of cells: what their rows add beyond them."""
         pearson = sums.pearson
-        if request.order > 1:
+        if request.order > 0:
 
             def spread(problem: Problem, rows: slice, eta: np.ndarray) -> np.ndarray:
                 with np.errstate(all="ignore"):
