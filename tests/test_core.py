@@ -1,6 +1,8 @@
 """What the core does beside passes, held to plain NumPy; and the short ways through a fit, held to the long ones."""
 
 import multiprocessing
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -292,3 +294,11 @@ def test_sums_of_different_orders_at_the_same_time():
         t.start()
     for t in threads:
         t.join()
+
+
+@native
+def test_a_fit_and_its_standard_errors_load_no_scipy():
+    """It costs 15 MB and a twentieth of a second, which a small fit should not pay."""
+    program = "import sys, numpy as np, etamu as em; em.fit(np.eye(9)[:, :3], np.arange(9.0)).stderror(); print('scipy' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"

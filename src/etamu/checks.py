@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.core import core
+from etamu.core import core, cores
 from etamu.design.columns import Design
 from etamu.design.frames import as_table, as_vector, encode_labels, is_table, level_name
 from etamu.elementary import log
@@ -60,7 +60,7 @@ def check_length(name: str, values: Array, rows: int) -> None:
 def _ends(values: Array) -> tuple[float, float]:
     """Smallest and largest value; nan if there is one."""
     if core is not None and values.dtype == np.float64 and values.flags.c_contiguous:
-        low, high, total = core.range(values)
+        low, high, total = core.range(values, cores())
         if math.isfinite(total):  # a nan would show in the sum
             return low, high
     return float(np.minimum.reduce(values)), float(np.maximum.reduce(values))

@@ -86,6 +86,7 @@ struct Kernels {
     void (*range)(const double* x, int64_t n, double* low_high_sum);
     double (*factor)(const double* information, int64_t ld, int p, double* scale, double* triangle);
     void (*solve)(const double* triangle, const double* scale, int p, double weight, double* x);
+    double (*quadratic)(const double* triangle, const double* scale, int p, double* x);
     void (*inverse)(const double* triangle, const double* scale, int p, double* work, double* out);
     void (*function)(int which, const double* x, double* out, int64_t n);
     void (*peak)(int arithmetic, int64_t loops, double* out);

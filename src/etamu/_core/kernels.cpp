@@ -450,6 +450,15 @@ void solve(const double* triangle, const double* scale, int p, double weight, do
     for (int j = 0; j < p; ++j) x[j] *= scale[j] / weight;
 }
 
+// |R^-T scale x|^2 = x' H^-1 x, and x is used up
+double quadratic(const double* triangle, const double* scale, int p, double* x) {
+    for (int j = 0; j < p; ++j) x[j] *= scale[j];
+    solve_transposed(triangle, p, x);
+    double total = 0;
+    for (int j = 0; j < p; ++j) total += x[j] * x[j];
+    return total;
+}
+
 void function(int which, const double* x, double* out, int64_t n) {
     auto each = [&](auto f) {
         int64_t i = 0;
@@ -487,7 +496,7 @@ void peak(int arithmetic, int64_t loops, double* out) {
 
 namespace etamu {
 const Kernels& ETAMU_KERNELS() {
-    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, accumulate, place, range, factor, solve, inverse, function, peak};
+    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, accumulate, place, range, factor, solve, quadratic, inverse, function, peak};
     return table;
 }
 }  // namespace etamu

@@ -5,6 +5,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 #include <cstring>
+#include <limits>
+#include <mutex>
 #include <string>
 #include <tuple>
 #include "approach.hpp"
@@ -202,12 +204,19 @@ NB_MODULE(_native, m) {
             default: throw std::invalid_argument("translate: values are not integers");
         }
     });
-    m.def("range", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x) {
-        double out[3];
+    // smallest, largest, and a sum that is finite where all are
+    m.def("range", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x, int threads) {
+        double all[3] = {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), 0};
         const double* from = x.data();
-        const int64_t n = int64_t(x.size());
-        { nb::gil_scoped_release release; active->range(from, n, out); }
-        return std::make_tuple(out[0], out[1], out[2]);
+        std::mutex m;
+        nb::gil_scoped_release release;
+        shared_out(int64_t(x.size()), 1 << 16, x.size() > (1 << 17) ? threads : 1, [&](int64_t first, int64_t last) {
+            double own[3];
+            active->range(from + first, last - first, own);
+            std::lock_guard<std::mutex> lock(m);
+            all[0] = std::min(all[0], own[0]), all[1] = std::max(all[1], own[1]), all[2] += own[2];
+        });
+        return std::make_tuple(all[0], all[1], all[2]);
     });
     m.def("factor", [](Array information, Array scale, Array triangle) {
         int p = int(scale.size());
@@ -220,6 +229,11 @@ NB_MODULE(_native, m) {
     m.def("solve", [](Array triangle, Array scale, double weight, Array x) {
         if (triangle.size() != scale.size() * scale.size() || x.size() != scale.size()) throw std::invalid_argument("solve: sizes differ");
         active->solve(triangle.data(), scale.data(), int(scale.size()), weight, x.data());
+    });
+    m.def("quadratic", [](Array triangle, Array scale, Array x) {
+        if (triangle.size() != scale.size() * scale.size() || x.size() != scale.size()) throw std::invalid_argument("quadratic: sizes differ");
+        std::vector<double> used(x.data(), x.data() + x.size());
+        return active->quadratic(triangle.data(), scale.data(), int(scale.size()), used.data());
     });
     m.def("inverse", [](Array triangle, Array scale, Array work, Array out) {
         size_t p = scale.size();

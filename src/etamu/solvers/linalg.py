@@ -43,6 +43,8 @@ class Factorised:
 
     def quadratic_form(self, x: Array) -> float:
         """X' H^-1 x."""
+        if core is not None and len(x) <= _LARGE:
+            return float(core.quadratic(self.triangle, self.scale, np.ascontiguousarray(x))) / self.weight
         half = _upper(self.triangle, self.scale * x, transposed=True)
         return float(half @ half) / self.weight
 
