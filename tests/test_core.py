@@ -18,9 +18,10 @@ from etamu.design.labels import encode_labels
 from etamu.families import FAMILIES
 from etamu.rows import constant_weight
 from etamu.solvers.base import Status
+from etamu.solvers.linalg import damped, factorise
 from etamu.sources.memory import Memory
 from etamu.standardise import _place
-from etamu.sums import Request
+from etamu.sums import Request, Sums
 
 native = pytest.mark.skipif(core is None, reason="the native core was not built")
 INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
@@ -132,6 +133,16 @@ def test_labels_of_integers_with_known_levels(kind):
     found = encode_labels(np.array([3, 1, 2, 9], dtype=kind), (1, 3, 2))
     assert found.codes.tolist() == [1, 0, 2, -2]
     assert encode_labels(np.array([0, 1, 5], dtype=kind), (True, False)).codes.tolist() == [1, 0, -2]
+
+
+def test_a_damped_information():
+    """Singular itself, it gives a step of length 1 at most, along which the score rises."""
+    sums = Sums(10.0, 10.0, 5.0, 5.0, np.array([3.0, 4.0]), np.ones((2, 2)))
+    assert factorise(sums) is None
+    step = damped(sums).solve(sums.score)
+    assert np.linalg.norm(step) <= 1.0
+    assert sums.score @ step > 0
+    assert damped(Sums(10.0, 10.0, 5.0, 5.0, np.zeros(2), np.zeros((2, 2)))) is None
 
 
 # ---- short ways and long ones ---------------------------------------------------------------------------------------

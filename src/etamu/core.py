@@ -6,7 +6,9 @@ import os
 from importlib import import_module
 from typing import Any
 
-__all__ = ["core", "cores"]
+import numpy as np
+
+__all__ = ["TYPES", "core", "cores"]
 
 
 def _load() -> Any:
@@ -17,6 +19,9 @@ def _load() -> Any:
 
 
 core: Any = _load()
+
+# how the core calls the types it reads (core.hpp, Type)
+TYPES = {np.dtype(name): code for code, name in enumerate(("f8", "f4", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "bool"))}
 
 
 def cores() -> int:

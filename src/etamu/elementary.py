@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from etamu.core import core
+from etamu.core import TYPES, core
 
 __all__ = ["log", "translate"]
 
 Array = np.ndarray[Any, Any]
-_INTEGERS = {np.dtype(name): code for name, code in (("i1", 2), ("i2", 3), ("i4", 4), ("i8", 5), ("u1", 6), ("u2", 7), ("u4", 8), ("u8", 9), ("bool", 10))}
+_LOG = 1  # its place among the core's functions
 
 
 def log(x: Array) -> Array:
@@ -20,7 +20,7 @@ def log(x: Array) -> Array:
     if core is None or x.ndim != 1:
         return np.asarray(np.log(x))
     out = np.empty_like(x)
-    core.function(1, x, out)
+    core.function(_LOG, x, out)
     return out
 
 
@@ -28,9 +28,15 @@ def translate(values: Array, low: int, place: Array, other: int) -> Array:
     """``place[value - low]`` for every integer, ``other`` where that lies outside; in the smallest type that holds the places."""
     top = int(place.max(initial=0))
     out = np.empty(len(values), dtype=np.int8 if top <= 127 else np.int16 if top <= 32767 else np.int32)
-    kind = _INTEGERS.get(values.dtype)
-    if core is not None and kind is not None:
-        core.translate((core.address(values), values.strides[0], kind, 0, 0.0, 1.0), len(values), low, np.ascontiguousarray(place, dtype=np.int32), other, out)
+    if core is not None and values.dtype in TYPES:
+        core.translate(
+            (core.address(values), values.strides[0], TYPES[values.dtype], 0, 0.0, 1.0),
+            len(values),
+            low,
+            np.ascontiguousarray(place, dtype=np.int32),
+            other,
+            out,
+        )
         return out
     known = values <= np.array(2**62).astype(values.dtype) if values.dtype == np.uint64 else np.ones(len(values), dtype=bool)
     shifted = np.where(known, values, 0).astype(np.int64)

@@ -178,8 +178,6 @@ class Fit:
             if q == len(self.response_levels or ()) and self.is_multinomial:  # one predictor too many: fix the gauge
                 sums, expansion, q = _covariance.without_first_class(sums, len(e.kept)), _covariance.sum_to_zero(q), q - 1
             kept = _covariance.unscaled_covariance(sums, e.scaling, len(e.kept), q)
-            if q == 1 and expansion is None:
-                np.fill_diagonal(kept, _covariance.unscaled_variances(sums, e.scaling, len(e.kept)))  # the same digits as stderror()
             if expansion is not None:
                 wide = np.kron(expansion, np.eye(len(e.kept)))
                 kept = wide @ kept @ wide.T

@@ -146,15 +146,15 @@ def approach(source: Memory | StreamSource, problem: Problem | Streamed, start: 
     size = math.prod(problem.shape)
     if problem.rows * size >= _SAMPLE_FROM and problem.sample.within is None:
         return _sample_start(source, problem, start, curvature, size)
-    if isinstance(source, Memory) and len(source.edges) == 2 and problem.equations is None and control.max_iter > 2 * _MOST and control.progress is None:
-        return _steps_in_core(source, start, curvature)
-    return Start(start)
+    few = isinstance(source, Memory) and len(source.edges) == 2 and problem.equations is None
+    unwatched = control.progress is None and control.max_iter > 2 * _MOST  # nobody is told of each pass, and no limit is near
+    return _steps_in_core(source, start, curvature) if few and unwatched else Start(start)
 
 
-def _steps_in_core(source: Memory, start: Array, curvature: str) -> Start:
+def _steps_in_core(source: Memory | StreamSource, start: Array, curvature: str) -> Start:
     """Newton steps for as long as each is a plain one; from the given start where one is not, since then Newton must see why."""
-    trace = np.empty((_MOST, 2))
-    beta = np.array(start)
+    assert isinstance(source, Memory)
+    trace, beta = np.empty((_MOST, 2)), np.array(start)
     made = source.approach(beta, curvature, SINGULAR, _ENOUGH, trace)
     steps = tuple(Step(float(source.problem.rows), 2, "double", deviance, decrement) for deviance, decrement in trace[:made].tolist())
     return Start(beta, steps=steps) if made else Start(start)

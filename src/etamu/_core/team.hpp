@@ -84,7 +84,7 @@ class Team {
 
     void wait_for_work() {
         for (long seen = 0;;) {
-            for (int spin = 0; spin < 8000 && round.load(std::memory_order_relaxed) == seen; ++spin) pause();  // the next pass follows soon
+            for (int spin = 0; spin < 2000 && round.load(std::memory_order_relaxed) == seen; ++spin) pause();  // the next pass follows soon
             std::unique_lock<std::mutex> lock(m);
             wake.wait(lock, [&] { return round.load() != seen; });
             seen = round.load();

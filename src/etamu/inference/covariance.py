@@ -117,6 +117,8 @@ def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int
     for a in range(0, size, width):
         for b in range(0, size, width):
             out[a : a + width, b : b + width] = scaling.around(inverse[a : a + width, b : b + width])
+    if equations == 1:
+        np.fill_diagonal(out, unscaled_variances(sums, scaling, width))  # the same digits, whoever asks
     return out
 
 

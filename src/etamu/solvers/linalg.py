@@ -10,7 +10,7 @@ import numpy as np
 from etamu.core import core, cores
 from etamu.sums import Arrow, Sums
 
-__all__ = ["SINGULAR", "Factorised", "FactorisedArrow", "aliased_columns", "aliased_of_gram", "factorise", "ridged"]
+__all__ = ["SINGULAR", "Factorised", "FactorisedArrow", "aliased_columns", "aliased_of_gram", "damped", "factorise", "ridged"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -170,6 +170,14 @@ def ridged(sums: Sums, diagonal: Array) -> Sums:
     """The sums with a vector added to the diagonal of the information."""
     information = sums.information
     return replace(sums, information=information.plus(diagonal) if isinstance(information, Arrow) else information + np.diag(diagonal))
+
+
+def damped(sums: Sums) -> Factorised | FactorisedArrow | None:
+    """Information plus |score| times the identity: a step along the score of length 1 at most (Levenberg 1944)."""
+    if sums.information is None or sums.score is None:
+        return None
+    length = float(np.linalg.norm(sums.score)) + float(np.abs(sums.information.diagonal()).max()) * 1e-6
+    return factorise(ridged(sums, np.full(sums.score.size, length))) if 0 < length < np.inf else None
 
 
 def _from_arrow(a: Arrow) -> FactorisedArrow | None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from etamu.solvers.base import Array, Control, Recorder, Solution, Status
 from etamu.solvers.infinity import Signs
-from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise, ridged
+from etamu.solvers.linalg import Factorised, FactorisedArrow, damped, factorise
 from etamu.solvers.secant import Pairs, flat, shaped
 from etamu.solvers.stand_in import StandIn
 from etamu.sums import Objective, Request, Sums
@@ -156,7 +156,7 @@ class _Iteration:
             sums = self.run(Request(self.beta, 2, "expected", form=self.problem.form))
             found = factorise(sums)
         if found is None and self.problem.damped:
-            found = _damped(sums)
+            found = damped(sums)
             self.shortened = True
         if found is None:
             return None
@@ -298,11 +298,12 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
         it.rho, it.kappa = 0.9, 0.0
     if it.rough:
         it.rho = 0.5
-    after, floor = it.rho * decrement, it.rounding(sums) if decrement < 1e-3 * sigma or squared <= 1e-24 * sums.n else 0.0
+    nothing = squared <= 1e-24 * sums.n
+    after, floor = it.rho * decrement, it.rounding(sums) if decrement < 1e-3 * sigma or nothing else 0.0
     size = max(map(abs, step.tolist()), default=0.0)
     if it.separates(sums, size, decrement, sigma, floor):
         return it.solution(it.beta, sums, Status.SEPARATED, decrement, math.inf, np.abs(step) > 0.1 * size)
-    tiny = squared <= 1e-12 * sums.deviance or squared <= 1e-24 * sums.n
+    tiny = nothing or squared <= 1e-12 * sums.deviance
     it.stalled = it.stalled + 1 if decrement >= 0.5 * it.previous and tiny and size <= 1e-4 else 0
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
@@ -329,14 +330,6 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     it.accepted, it.previous, it.was_fresh = (it.beta, sums), decrement, it.fresh and it.stand_in is None
     it.beta = it.beta + shaped(step, it.beta)
     return it.may_end(after, sigma, sums.n, floor, age * after / decrement if decrement > 0 and it.expected is None else 0.0)
-
-
-def _damped(sums: Sums) -> Factorised | FactorisedArrow | None:
-    """Information plus |score| times the identity: a step along the score of length 1 at most (Levenberg 1944)."""
-    if sums.information is None or sums.score is None:
-        return None
-    length = float(np.linalg.norm(flat(sums.score))) + float(np.abs(sums.information.diagonal()).max()) * 1e-6
-    return factorise(ridged(sums, np.full(sums.score.size, length))) if 0 < length < math.inf else None
 
 
 def _at_end(it: _Iteration, sums: Sums, squared: float) -> Sums:

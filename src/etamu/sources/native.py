@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from etamu.core import core
+from etamu.core import TYPES, core
 from etamu.design.columns import Column, Design
 from etamu.families import FAMILIES
 from etamu.links import LINKS, Link, is_power
@@ -24,7 +24,6 @@ __all__ = ["Plan", "available", "instruction_set", "place", "plan"]
 
 # address, stride, type, table, center, scale
 _Column = tuple[int, int, int, int, float, float]
-_TYPES = {np.dtype(name): code for code, name in enumerate(("f8", "f4", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "bool"))}
 _ONE = 11
 _NOTHING: _Column = (0, 0, _ONE, 0, 0.0, 1.0)
 _FAMILIES = ("gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "tweedie", "negative_binomial", "multinomial")
@@ -45,7 +44,7 @@ def instruction_set() -> str:
 
 
 def _address(values: Array, center: float, scale: float, table: Array | None = None) -> _Column | None:
-    kind = _TYPES.get(values.dtype)
+    kind = TYPES.get(values.dtype)
     if kind is None or values.ndim != 1 or (table is not None and (values.dtype.kind not in "iu" or values.dtype == np.uint64)):
         return None
     return (core.address(values), values.strides[0], kind, 0 if table is None else core.address(table), center, scale)
@@ -87,7 +86,7 @@ class Plan:
         self._spare: list[Array] = []
         reference = -1 if problem.reference is None else problem.reference
         parameter = float(problem.family.parameter)
-        groups = [(core.address(g.codes), _TYPES[g.codes.dtype], g.cells, _times(g.times)) for g in self.layout.groups]
+        groups = [(core.address(g.codes), TYPES[g.codes.dtype], g.cells, _times(g.times)) for g in self.layout.groups]
         sparse = (0, 0, 0, 0) if self.layout.sparse is None else (*map(core.address, self.layout.sparse_arrays), len(self.layout.sparse.names))
         self.core = core.Plan(
             columns, extra, groups, sparse, self.layout.tables, problem.rows, family or 0, parameter, link, float(problem.link.parameter or 0.0),

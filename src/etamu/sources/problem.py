@@ -110,7 +110,7 @@ def chunk_edges(rows: int, width: int, equations: int = 1, numbers: int = 0) -> 
     most = 32 if width <= 128 else 16  # a wide chunk's own information matrix costs memory and time to add
     if numbers:
         most = max(2, min(most, rows // (2 * numbers)))
-    chunks = int(min(most, max(1, work // 150_000)))
+    chunks = int(min(most, max(1, work // 400_000)))
     size = -(-rows // chunks)
     size = -(-size // block) * block
     return [*range(0, rows, size), rows]
