@@ -313,3 +313,17 @@ def test_a_fit_and_its_standard_errors_load_no_scipy():
     program = "import sys, numpy as np, etamu as em; em.fit(np.eye(9)[:, :3], np.arange(9.0)).stderror(); print('scipy' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+@native
+@pytest.mark.parametrize("family, link, compress", [("binomial", "logit", False), ("binomial", "probit", False), ("gamma", "log", False), ("poisson", "log", True)])
+def test_the_sums_at_the_end_of_the_short_way_are_those_of_a_pass(family, link, compress):
+    rng = np.random.default_rng(5)
+    x = rng.integers(0, 3, (300, 2)).astype(float)
+    y = {"binomial": rng.integers(0, 2, 300), "gamma": rng.gamma(2.0, 1.0, 300), "poisson": rng.poisson(2.0, 300)}[family]
+    fit = em.fit(x, y, family=family, link=link, control=em.Control(compress=compress))
+    long = em.fit(x, y, family=family, link=link, control=em.Control(compress=compress, progress=lambda step: None))
+    np.testing.assert_allclose(fit.coef, long.coef, rtol=1e-12)
+    np.testing.assert_allclose(fit.stderror(), long.stderror(), rtol=1e-9)
+    np.testing.assert_allclose([fit.deviance, fit.dispersion, fit.nobs], [long.deviance, long.dispersion, long.nobs], rtol=1e-12)
+    assert fit.trace.steps[-1].order == 2

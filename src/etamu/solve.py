@@ -96,7 +96,7 @@ def _solve(problem: Problem | Streamed, intercept: bool, method: Any, given: Arr
         solution = _confirmed(newton_cg(source.sum, start, control, method, _preconditioner(source, problem, start), known), source, control)
     else:
         begin = approach(source, problem, start, method.information, control) if given is None else Start(start)
-        solution = newton(source.sum, begin.beta, control, method, _traits(problem), begin.factor, begin.stand_in).with_steps(begin.steps)
+        solution = newton(begin.knowing(source.sum), begin.beta, control, method, _traits(problem), begin.factor, begin.stand_in).with_steps(begin.steps)
         if begin.steps and solution.status in (Status.NOT_FINITE, Status.MAX_ITERATIONS):  # it led astray: begin without it
             solution = newton(source.sum, start, control, method, _traits(problem)).with_steps(solution.steps)
     return _checked(solution, problem), _NAMES[type(method)], reason
@@ -130,13 +130,13 @@ def _apart(problem: Problem | Streamed) -> int:
 
 def _traits(problem: Problem | Streamed, form: str = "gram") -> NewtonProblem:
     """What Newton may know of the model."""
-    canonical = problem.equations is not None or problem.link.name == problem.family.canonical
+    wide, canonical = is_wide(problem), problem.equations is not None or problem.link.name == problem.family.canonical
     return NewtonProblem(
         canonical=canonical,
         quadratic=isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"],
         dispersion_known=problem.family.dispersion_known,
-        wide=is_wide(problem),
-        cheap=cheap_arithmetic(problem),
+        wide=wide,
+        cheap=cheap_arithmetic(problem) if wide else "double",
         constant=not canonical and constant_weight(problem.family, problem.link),
         form=form,
     )

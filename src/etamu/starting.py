@@ -18,7 +18,7 @@ from etamu.solvers.start import rough_newton
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, StreamSource
-from etamu.sums import Request
+from etamu.sums import Objective, Request, Sums
 
 __all__ = ["Start", "approach", "cheap_arithmetic", "default_start", "is_wide"]
 
@@ -117,12 +117,25 @@ def _projection_of_one(problem: Problem | Streamed) -> Array | None:
 
 @dataclass(frozen=True)
 class Start:
-    """Where to begin: coefficients, perhaps an approximate information, perhaps a sample that stands in for the rows."""
+    """Where to begin: coefficients, perhaps an approximate information, a sample that stands in for the rows, the first sums."""
 
     beta: Array
     factor: Factorised | FactorisedArrow | None = None
     stand_in: StandIn | None = None
     steps: tuple[Step, ...] = ()
+    known: tuple[Request, Sums] | None = None  # what a pass at beta has told already
+
+    def knowing(self, objective: Objective) -> Objective:
+        """The objective, which need not make that pass again."""
+        if self.known is None:
+            return objective
+        (asked, sums), beta = self.known, self.beta.tolist()
+
+        def answer(request: Request) -> Sums:
+            same = request.order == 2 and (request.information, request.arithmetic, request.form) == (asked.information, asked.arithmetic, asked.form)
+            return sums if same and request.beta.tolist() == beta else objective(request)
+
+        return answer
 
 
 def cheap_arithmetic(problem: Problem | Streamed) -> str:
@@ -137,8 +150,10 @@ def is_wide(problem: Problem | Streamed) -> bool:
     stored = sum(isinstance(part, Column) for part in problem.design.parts) if problem.equations is None else problem.design.width
     if stored * (problem.equations or 1) >= _WIDE:
         return True
+    if stored == len(problem.design.parts) or problem.equations is not None:
+        return False
     levels = sorted((len(part.names) for part in problem.design.parts if isinstance(part, Levels)), reverse=True)
-    return problem.equations is None and sum(levels[1:]) ** 3 > _DENSE * problem.rows
+    return sum(levels[1:]) ** 3 > _DENSE * problem.rows
 
 
 def approach(source: Memory | StreamSource, problem: Problem | Streamed, start: Array, curvature: str, control: Control) -> Start:
@@ -148,16 +163,18 @@ def approach(source: Memory | StreamSource, problem: Problem | Streamed, start: 
         return _sample_start(source, problem, start, curvature, size)
     few = isinstance(source, Memory) and len(source.edges) == 2 and problem.equations is None
     unwatched = control.progress is None and control.max_iter > 2 * _MOST  # nobody is told of each pass, and no limit is near
-    return _steps_in_core(source, start, curvature) if few and unwatched else Start(start)
+    return _steps_in_core(source, start, curvature, control) if few and unwatched else Start(start)
 
 
-def _steps_in_core(source: Memory | StreamSource, start: Array, curvature: str) -> Start:
+def _steps_in_core(source: Memory | StreamSource, start: Array, curvature: str, control: Control) -> Start:
     """Newton steps for as long as each is a plain one; from the given start where one is not, since then Newton must see why."""
     assert isinstance(source, Memory)
     trace, beta = np.empty((_MOST, 2)), np.array(start)
-    made = source.approach(beta, curvature, SINGULAR, _ENOUGH, trace)
+    problem = source.problem
+    there = control.information if problem.link.name == problem.family.canonical else curvature
+    made, sums = source.approach(beta, curvature, there, SINGULAR, _ENOUGH, trace)
     steps = tuple(Step(float(source.problem.rows), 2, "double", deviance, decrement) for deviance, decrement in trace[:made].tolist())
-    return Start(beta, steps=steps) if made else Start(start)
+    return Start(beta, steps=steps, known=None if sums is None else (Request(beta, 2, there), sums)) if made else Start(start)
 
 
 def _sample_start(source: Memory | StreamSource, problem: Problem | Streamed, start: Array, curvature: str, size: int) -> Start:

@@ -11,8 +11,10 @@ namespace etamu {
 
 // From `beta` (in, out) at most `most` steps, each in `trace` as (deviance, decrement).  Returns how many were made, the last
 // shorter than `enough` standard errors and far shorter than the one before; 0 when a pass gave no such step, or when some
-// column has lost its information on the way, as one without a finite estimate does.
-inline int approach(const Kernels& kernels, const Problem& problem, Task task, double* beta, double singular, double enough, int most, double* trace) {
+// column has lost its information on the way, as one without a finite estimate does.  The sums at the end of the way, with the
+// information of kind `there`, are added to `end`.
+inline int approach(const Kernels& kernels, const Problem& problem, Task task, double* beta, double singular, double enough, int most, double* trace,
+                    int there, const Result& end) {
     const int p = int(problem.columns.size());
     const int64_t ld = kernels.width(p);
     std::vector<double> information(size_t(ld) * p), score(p), scale(p), triangle(size_t(p) * p);
@@ -52,7 +54,12 @@ inline int approach(const Kernels& kernels, const Problem& problem, Task task, d
         for (int j = 0; j < p; ++j) beta[j] += step[j];
         trace[2 * k] = deviance;
         trace[2 * k + 1] = decrement;
-        if (decrement <= enough * std::min(1.0, spread)) return decrement <= 0.2 * previous && kept_all() ? k + 1 : 0;
+        if (decrement <= enough * std::min(1.0, spread)) {
+            if (!(decrement <= 0.2 * previous && kept_all())) return 0;
+            task.information = there;
+            kernels.pass(problem, task, end);
+            return k + 1;
+        }
         previous = decrement;
     }
     return 0;

@@ -105,13 +105,16 @@ struct Plan {
         sum_in_order(*active, problem, t, edges, threads, sizes, spare, r);
     }
 
-    int approach(int64_t block, Array beta, int information, double singular, double enough, Array trace) const {
+    int approach(int64_t block, Array beta, int information, double singular, double enough, Array trace, int there, Array scalars, Array score,
+                 Array cell_score, Array table, Array info) const {
         Task t = task(0, problem.rows, block, block, beta, beta, 2, information, DOUBLE);
         if (cells || problem.equations != 1 || problem.family == MULTINOMIAL) throw std::invalid_argument("approach knows stored columns and one equation");
+        check(scalars, score, cell_score, table, info, 2);
+        const Result end{scalars.data(), score.data(), cell_score.data(), table.data(), info.data()};
         double *b = beta.data(), *made = trace.data();
         const int most = int(trace.size() / 2);
         nb::gil_scoped_release release;
-        return etamu::approach(*active, problem, t, b, singular, enough, most, made);
+        return etamu::approach(*active, problem, t, b, singular, enough, most, made, there, end);
     }
 
     void predictor(int64_t start, int64_t stop, int64_t block, Array beta, Array cell_beta, Array eta) const {

@@ -242,9 +242,11 @@ class Design:
 
     def only_columns(self) -> tuple[Design, np.ndarray[Any, np.dtype[np.int64]]]:
         """The single columns, and where they stand in the whole."""
+        if self.width == len(self.parts) and all(isinstance(part, Column) for part in self.parts):
+            return self, np.arange(self.width)
         found = [(at, part) for at, part in self.placed() if isinstance(part, Column)]
         at = np.array([at for at, _ in found], dtype=np.int64)
-        return (self if len(found) == len(self.parts) else Design(tuple(part for _, part in found), self.rows)), at
+        return Design(tuple(part for _, part in found), self.rows), at
 
 
 def matrix_columns(X: Array, names: Sequence[str]) -> tuple[Column, ...]:

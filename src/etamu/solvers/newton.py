@@ -313,7 +313,7 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
     if not ends and it.stand_in is not None and it.fresh and not (it.shortened or it.rough) and (it.exact or age * after > _CURRENT * decrement):
         moves = it.exact and steady and known_end and age * it.stand_in.moving_noise() <= _CURRENT
-        improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature, moves and not current)
+        improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature, it.exact and not current)
         if improved is not None and squared > 0:
             step, after = improved.step, it.stand_in.noise(len(step)) * improved.correction
             it.kappa = 2 * improved.correction / squared

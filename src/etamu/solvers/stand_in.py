@@ -26,6 +26,7 @@ from etamu.sums import Objective, Request, Sums
 __all__ = ["Improved", "StandIn"]
 
 _CORRECTIONS = 3
+_BESIDE = 1.0  # standard errors over which the curvature of the score is still the same
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Improved:
 class StandIn:
     """``objective`` sums a sample of about ``rows`` informative rows; ``scale`` is the weight of all rows over the sample's.
 
-    ``at`` and ``sums`` are where the sample was last summed with its information.
+    ``at`` and ``sums`` are where the sample was last summed with its information; the remainder of a step is the same from
+    there as from a place beside it.
     """
 
     objective: Objective
@@ -64,15 +66,16 @@ class StandIn:
     def improve(self, run: Recorder, beta: Array, step: Array, solve: Callable[[Array], Array], curvature: str, informed: bool) -> Improved | None:
         """The corrected step; None where the sample leaves the range of numbers or the step is too long for it to tell.
 
-        ``informed`` asks for the sample's information at the end of the step too.
+        ``informed`` asks for the sample's information at the end of the step too, from where the next one is judged.
         """
-        if not np.array_equal(beta, self.at):
+        if self._apart(beta) > _BESIDE:
             self.at, self.sums = beta, run(Request(beta, 2, curvature), self.objective)
         assert self.sums.score is not None
+        base = self.at
         length = math.sqrt(max(float(step @ self._times(step)), 0.0))
         corrected, before, correction, there = step, 0.0, 0.0, self.sums
         for made in range(_CORRECTIONS):
-            there = run(Request(beta + shaped(corrected, beta), 2 if informed and not made else 1, curvature), self.objective)
+            there = run(Request(base + shaped(corrected, beta), 2 if informed and not made else 1, curvature), self.objective)
             if there.score is None or not math.isfinite(there.deviance):
                 return None
             if made == 0:
@@ -86,7 +89,15 @@ class StandIn:
             change, before = abs(correction - before), correction
             if 2 * change <= 0.25 * self.noise(len(step)) * length:
                 break  # what one more correction would change is below the sampling error of this one
-        return Improved(corrected, correction, self.sums, first)
+        improved = Improved(corrected, correction, self.sums, first)
+        if informed:
+            self.at, self.sums = base + shaped(step, beta), first
+        return improved
+
+    def _apart(self, beta: Array) -> float:
+        """How far from where the sample was summed, in standard errors of all rows."""
+        step = flat(beta - self.at)
+        return math.sqrt(max(float(step @ self._times(step)), 0.0)) if step.any() else 0.0
 
     def _times(self, step: Array) -> Array:
         """The sample's information, scaled up, times a step."""

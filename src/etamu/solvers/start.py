@@ -43,15 +43,16 @@ class Rough:
 def rough_newton(objective: Objective, start: Array, curvature: str, cheap: str | None, before: Rough | None = None, last: bool = True) -> Rough:
     """Newton steps until they are shorter than the sampling error of what they lead to; the start itself if they fail.
 
-    Where a pass with information costs many without (``cheap`` is its arithmetic then), steps keep one information, that of a smaller sample ``before``
-    to begin with, corrected by the scores seen since; only the ``last`` sample's end with a new one.
+    The first step is made with the information of a smaller sample ``before``, if there was one.  Where a pass with information
+    costs many without (``cheap`` is its arithmetic then), all steps keep one, corrected by the scores seen since; only the ``last``
+    sample's end with a new one.
     """
     run, wide = Recorder(objective), cheap is not None
     beta, best, length = start, math.inf, math.inf
     step = np.zeros_like(start)
-    factor, pairs = (None, Pairs()) if before is None or not wide else (before.factor, before.pairs)
+    factor, pairs = (None, Pairs()) if before is None else (before.factor, before.pairs)
     good, at, score = start, None, None
-    renew = not wide or factor is None
+    renew = factor is None
     for _ in range(_STEPS):
         request = Request(beta, 2 if renew else 1, curvature, cheap if cheap is not None and renew else "double")
         sums = run(request)

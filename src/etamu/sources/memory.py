@@ -128,10 +128,19 @@ class Memory:
         terms = starting_terms(self.problem.family, self.problem.link, y, offset, w)
         return plain.total(self.problem, terms, self.problem.design.block(slice(a, b)), w, request)
 
-    def approach(self, beta: np.ndarray, curvature: str, singular: float, enough: float, trace: np.ndarray) -> int:
-        """Newton steps on the scaled ``beta`` in the core, in place; how many, or 0 where it cannot or will not make them."""
+    def approach(
+        self, beta: np.ndarray, curvature: str, information: str, singular: float, enough: float, trace: np.ndarray
+    ) -> tuple[int, Sums | None]:
+        """Newton steps on the scaled ``beta`` in the core, in place; how many, or 0 where it cannot or will not make them, and the
+        sums where they end.
+        """
         plan = self.plan
-        return 0 if plan is None or not (plan.fused and plan.layout.plain) else plan.approach(beta, curvature, singular, enough, trace)
+        if plan is None or not (plan.fused and plan.layout.plain):
+            return 0, None
+        made, sums = plan.approach(beta, curvature, information, singular, enough, trace)
+        if sums is not None and self.problem.within is not None:
+            sums = self._with_rows_of(self.problem.within, sums, Request(beta))
+        return made, sums
 
     def sample(self, rows: int) -> Sample:
         """About that many rows, spread evenly over the whole, as a source of its own."""

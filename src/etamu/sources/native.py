@@ -169,9 +169,14 @@ class Plan:
                 self.core.accumulate(first, last, self.block, beta, cells, row_score, row_weight, request.order, single, *out)
         return self._complete(scalars, score, information, request.order)
 
-    def approach(self, beta: Array, curvature: str, singular: float, enough: float, trace: Array) -> int:
-        """Newton steps over all rows: moves ``beta``, fills ``trace`` with (deviance, decrement), returns their number."""
-        return int(self.core.approach(self.block, beta, int(curvature == "observed"), singular, enough, trace))
+    def approach(self, beta: Array, curvature: str, information: str, singular: float, enough: float, trace: Array) -> tuple[int, Sums | None]:
+        """Newton steps over all rows: moves ``beta``, fills ``trace`` with (deviance, decrement), returns their number and the sums
+        where they end.
+        """
+        scalars, score, flat, out = self._outputs(2)
+        kinds = (int(curvature == "observed"), int(information == "observed"))
+        made = int(self.core.approach(self.block, beta, kinds[0], singular, enough, trace, kinds[1], *out))
+        return made, self._complete(scalars, score, flat, 2) if made else None
 
     def predictor(self, start: int, stop: int, beta: np.ndarray) -> np.ndarray:
         """Eta of rows [start, stop)."""
