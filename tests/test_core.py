@@ -316,7 +316,9 @@ def test_a_fit_and_its_standard_errors_load_no_scipy():
 
 
 @native
-@pytest.mark.parametrize("family, link, compress", [("binomial", "logit", False), ("binomial", "probit", False), ("gamma", "log", False), ("poisson", "log", True)])
+@pytest.mark.parametrize(
+    ("family", "link", "compress"), [("binomial", "logit", False), ("binomial", "probit", False), ("gamma", "log", False), ("poisson", "log", True)]
+)
 def test_the_sums_at_the_end_of_the_short_way_are_those_of_a_pass(family, link, compress):
     rng = np.random.default_rng(5)
     x = rng.integers(0, 3, (300, 2)).astype(float)

@@ -128,9 +128,7 @@ class Memory:
         terms = starting_terms(self.problem.family, self.problem.link, y, offset, w)
         return plain.total(self.problem, terms, self.problem.design.block(slice(a, b)), w, request)
 
-    def approach(
-        self, beta: np.ndarray, curvature: str, information: str, singular: float, enough: float, trace: np.ndarray
-    ) -> tuple[int, Sums | None]:
+    def approach(self, beta: np.ndarray, curvature: str, information: str, singular: float, enough: float, trace: np.ndarray) -> tuple[int, Sums | None]:
         """Newton steps on the scaled ``beta`` in the core, in place; how many, or 0 where it cannot or will not make them, and the
         sums where they end.
         """
