@@ -233,7 +233,7 @@ def test_native_equals_numpy(family, link, information):
         problem = Problem(design, np.array([y[i]]), FAMILIES[family], LINKS[link])
         request = Request(np.ones(1), 2, information)
         with np.errstate(all="ignore"):
-            want = plain.add_rows(problem, slice(0, 1), request)
+            want = plain.add_rows(problem, slice(0, 1), request, plain.own_terms(request.information))
         plan = native.plan(problem)
         assert plan.fused
         got = plan.sum([0, 1], 1, request)

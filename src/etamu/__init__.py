@@ -20,7 +20,7 @@ from etamu.solvers import Control
 from etamu.versions import show_versions
 
 if TYPE_CHECKING:
-    from etamu import datasets
+    from etamu import datasets, vcov
 
 __version__ = "0.1.0"
 __all__ = [
@@ -39,13 +39,14 @@ __all__ = [
     "load",
     "show_versions",
     "solvers",
+    "vcov",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Rooms that most programs never enter are opened when first named."""
-    if name == "datasets":
-        return import_module("etamu.datasets")
+    if name in ("datasets", "vcov"):
+        return import_module(f"etamu.{name}")
     raise AttributeError(f"module 'etamu' has no attribute {name!r}")
 
 

@@ -13,6 +13,7 @@ from etamu.design.encode import DesignSpec
 from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
 from etamu.families import Family, Multinomial
 from etamu.inference import covariance as _covariance
+from etamu.inference import kinds as _kinds
 from etamu.inference import likelihood as _likelihood
 from etamu.inference import predict as _predict
 from etamu.inference import wald as _wald
@@ -163,11 +164,24 @@ class Fit:
 
     # ---- coefficients -------------------------------------------------------------------------------------------
 
-    def vcov(self, kind: str = "model") -> Array:
-        """Covariance of the coefficients, phi (X'WX)^-1; rows and columns in the order of ``labels``, aliased ones nan."""
-        if kind != "model":
-            raise unknown("kind", kind, ["model"])
-        return np.asarray(self.dispersion * self._unscaled)
+    def vcov(self, kind: Any = "model", **options: Any) -> Array:
+        """Covariance of the coefficients; rows and columns in the order of ``labels``, aliased ones nan.
+
+        ``kind`` is "model", phi (X'WX)^-1; "expected" or "observed" information; "HC0" to "HC3"; "cluster" with ``cluster=`` (one
+        array of ids, or a list of several), "HAC" with ``lags=``; "jackknife"; "bootstrap" with ``draws=, seed=, method=``; an object
+        of ``em.vcov``; or a matrix, which is checked and returned.
+        """
+        chosen = _kinds.resolve(kind, options)
+        if chosen is None:
+            return np.asarray(self.dispersion * self._unscaled)
+        if isinstance(chosen, np.ndarray):
+            return _kinds.checked_matrix(chosen, self.labels)
+        e = self._estimate()
+        if e.gamma.ndim == 2 and e.gamma.shape[1] == len(self.response_levels or ()):
+            raise UndefinedStatisticError(
+                "with a predictor for every class (`reference=None`) and fixed steps only differences are identified; fit with a reference class for this covariance."
+            )
+        return self._reported(_covariance.on_user_scale(chosen.matrix(self), e.scaling, len(e.kept)))
 
     @cached_property
     def _unscaled(self) -> Array:
@@ -177,13 +191,18 @@ class Fit:
             sums, expansion = e.sums, e.expansion
             if q == len(self.response_levels or ()) and self.is_multinomial:  # one predictor too many: fix the gauge
                 sums, expansion, q = _covariance.without_first_class(sums, len(e.kept)), _covariance.sum_to_zero(q), q - 1
-            kept = _covariance.unscaled_covariance(sums, e.scaling, len(e.kept), q)
-            if expansion is not None:
-                wide = np.kron(expansion, np.eye(len(e.kept)))
-                kept = wide @ kept @ wide.T
-            return self._spread(kept)
+            return self._reported(_covariance.unscaled_covariance(sums, e.scaling, len(e.kept), q), expansion)
 
         return np.asarray(self._number("unscaled", compute))
+
+    def _reported(self, kept: Array, expansion: Array | None = None) -> Array:
+        """A covariance of the free coefficients as one of all that are reported."""
+        e = self._estimate()
+        expansion = e.expansion if expansion is None else expansion
+        if expansion is not None:
+            wide = np.kron(expansion, np.eye(len(e.kept)))
+            kept = wide @ kept @ wide.T
+        return self._spread(kept)
 
     def _spread(self, kept: Array) -> Array:
         """Put nan rows and columns where coefficients are aliased."""
@@ -197,10 +216,10 @@ class Fit:
         out[np.ix_(index, index)] = kept
         return out
 
-    def stderror(self) -> Array:
-        """Standard errors, shaped as ``coef``."""
+    def stderror(self, vcov: Any = "model") -> Array:
+        """Standard errors, shaped as ``coef``; ``vcov`` is any kind that :meth:`vcov` takes."""
         with np.errstate(invalid="ignore"):
-            flat = np.sqrt(self._variances())
+            flat = np.sqrt(self._variances() if isinstance(vcov, str) and vcov == "model" else np.diagonal(self.vcov(vcov)))
         return np.asarray(flat if self.coef.ndim == 1 else flat.reshape(self.coef.shape[1], -1).T)
 
     def _variances(self) -> Array:

@@ -14,13 +14,11 @@ from etamu.errors import SpecificationError
 from etamu.families import Gaussian
 from etamu.inference.covariance import Scaling
 from etamu.links import LINKS
-from etamu.rows import constant_weight
 from etamu.solvers.base import Control, Solution, Status
 from etamu.solvers.gradient import GradientAscent, gradient_ascent
 from etamu.solvers.lbfgs import LBFGS, lbfgs
 from etamu.solvers.linalg import aliased_columns, aliased_of_gram, factorise
 from etamu.solvers.newton import Newton, newton
-from etamu.solvers.newton import Problem as NewtonProblem
 from etamu.solvers.newton_cg import NewtonCG, newton_cg
 from etamu.solvers.refine import refine
 from etamu.sources.cells import compress
@@ -28,8 +26,9 @@ from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, StreamSource, open_source
 from etamu.standardise import standardise
-from etamu.starting import Start, approach, cheap_arithmetic, default_start, is_wide
+from etamu.starting import Start, approach, default_start
 from etamu.sums import Arrow, Request
+from etamu.traits import traits
 
 __all__ = ["Solved", "solve_problem"]
 
@@ -96,9 +95,9 @@ def _solve(problem: Problem | Streamed, intercept: bool, method: Any, given: Arr
         solution = _confirmed(newton_cg(source.sum, start, control, method, _preconditioner(source, problem, start), known), source, control)
     else:
         begin = approach(source, problem, start, method.information, control) if given is None else Start(start)
-        solution = newton(begin.knowing(source.sum), begin.beta, control, method, _traits(problem), begin.factor, begin.stand_in).with_steps(begin.steps)
+        solution = newton(begin.knowing(source.sum), begin.beta, control, method, traits(problem), begin.factor, begin.stand_in).with_steps(begin.steps)
         if begin.steps and solution.status in (Status.NOT_FINITE, Status.MAX_ITERATIONS):  # it led astray: begin without it
-            solution = newton(source.sum, start, control, method, _traits(problem)).with_steps(solution.steps)
+            solution = newton(source.sum, start, control, method, traits(problem)).with_steps(solution.steps)
     return _checked(solution, problem), _NAMES[type(method)], reason
 
 
@@ -106,7 +105,7 @@ def _confirmed(found: Solution, source: Memory | StreamSource, control: Control)
     """A Newton step from where a score-only solver stopped: it sees what scores cannot, separation and dependent columns."""
     if found.beta.size - _apart(source.problem) > _INFORMATION_LIMIT or found.status is Status.NOT_FINITE:
         return found
-    return newton(source.sum, found.beta, control, problem=_traits(source.problem)).with_steps(found.steps)
+    return newton(source.sum, found.beta, control, problem=traits(source.problem)).with_steps(found.steps)
 
 
 def _choose(method: Any, problem: Problem | Streamed) -> tuple[Newton | LBFGS | NewtonCG, str]:
@@ -126,20 +125,6 @@ def _apart(problem: Problem | Streamed) -> int:
     if problem.equations is not None:
         return 0
     return max((len(p.names) for p in problem.design.parts if isinstance(p, Levels) and len(p.names) >= 256), default=0)
-
-
-def _traits(problem: Problem | Streamed, form: str = "gram") -> NewtonProblem:
-    """What Newton may know of the model."""
-    wide, canonical = is_wide(problem), problem.equations is not None or problem.link.name == problem.family.canonical
-    return NewtonProblem(
-        canonical=canonical,
-        quadratic=isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"],
-        dispersion_known=problem.family.dispersion_known,
-        wide=wide,
-        cheap=cheap_arithmetic(problem) if wide else "double",
-        constant=not canonical and constant_weight(problem.family, problem.link),
-        form=form,
-    )
 
 
 def _checked(solution: Solution, problem: Problem | Streamed) -> Solution:
@@ -198,12 +183,12 @@ def _by_factor(
     source = open_source(problem, control.threads)
     start = default_start(problem, source, intercept) if kept else np.zeros(problem.shape)
     if triangle is not None and not dropped and problem.equations is None and _nearly_collinear(triangle[:-1, :-1]):
-        solution = newton(source.sum, start, control, problem=_traits(problem, "factor")).with_steps(before.steps)
+        solution = newton(source.sum, start, control, problem=traits(problem, "factor")).with_steps(before.steps)
         if solution.status is Status.CONVERGED:
             return kept, problem, scaling, solution
-    solution = newton(source.sum, start, control, problem=replace(_traits(problem), damped=True)).with_steps(before.steps)
+    solution = newton(source.sum, start, control, problem=replace(traits(problem), damped=True)).with_steps(before.steps)
     if triangle is not None and solution.status is not Status.CONVERGED and problem.equations is None:
-        again = newton(source.sum, solution.beta, control, problem=_traits(problem, "factor")).with_steps(solution.steps)
+        again = newton(source.sum, solution.beta, control, problem=traits(problem, "factor")).with_steps(solution.steps)
         solution = again if again.status is Status.CONVERGED else solution
     return kept, problem, scaling, solution
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from etamu.design.columns import Column, Levels
 from etamu.errors import LinkDomainError
 from etamu.inference.likelihood import weighted_mean
 from etamu.solvers.base import Control, Step
@@ -19,12 +18,11 @@ from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, StreamSource
 from etamu.sums import Objective, Request, Sums
+from etamu.traits import cheap_arithmetic, is_wide
 
-__all__ = ["Start", "approach", "cheap_arithmetic", "default_start", "is_wide"]
+__all__ = ["Start", "approach", "default_start"]
 
 Array = np.ndarray[Any, Any]
-_WIDE = 48
-_DENSE = 300  # multiply-adds that take as long as a row of a pass
 _NOISY = 0.2  # error of a sample's corrections above which they are not worth their passes
 _SAMPLE_FROM = 300_000  # entries of X from which a subsample's solution is the cheaper start
 _MEAN_ROWS = 8192  # that a first mean is taken from
@@ -136,24 +134,6 @@ class Start:
             return sums if same and request.beta.tolist() == beta else objective(request)
 
         return answer
-
-
-def cheap_arithmetic(problem: Problem | Streamed) -> str:
-    """In which an information that only makes steps is summed: float32 where stored columns are all there is."""
-    return "single" if problem.equations is not None or all(isinstance(part, Column) for part in problem.design.parts) else "double"
-
-
-def is_wide(problem: Problem | Streamed) -> bool:
-    """Whether a pass with information costs several passes without: many stored columns, or many levels beside the largest
-    factor's, whose share of the information is a diagonal.
-    """
-    stored = sum(isinstance(part, Column) for part in problem.design.parts) if problem.equations is None else problem.design.width
-    if stored * (problem.equations or 1) >= _WIDE:
-        return True
-    if stored == len(problem.design.parts) or problem.equations is not None:
-        return False
-    levels = sorted((len(part.names) for part in problem.design.parts if isinstance(part, Levels)), reverse=True)
-    return sum(levels[1:]) ** 3 > _DENSE * problem.rows
 
 
 def approach(source: Memory | StreamSource, problem: Problem | Streamed, start: Array, curvature: str, control: Control) -> Start:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from etamu.errors import UndefinedStatisticError
+from etamu.families.search import invert
 from etamu.links import Array, Mean
 
 __all__ = ["NONNEGATIVE", "POSITIVE", "REAL", "UNIT", "UNIT_OPEN", "Family", "Interval"]
@@ -85,6 +86,7 @@ class Family:
     dispersion_known: ClassVar[bool] = False
     likelihood: ClassVar[bool] = True  # False for quasi-families
     kernel: ClassVar[str | None] = None  # its row terms in C++, where they exist
+    lattice: ClassVar[bool] = False  # y is a multiple of 1/w
     parameter: float = 0.0  # the number the kernel needs (Tweedie power, NB theta)
 
     def __repr__(self) -> str:
@@ -128,6 +130,25 @@ class Family:
     def sample(self, mu: Array, phi: float, w: Array, rng: np.random.Generator) -> Array:
         """Random draws of y with mean mu."""
         raise UndefinedStatisticError(f"family {self.name!r} does not define `sample`.")
+
+    def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
+        """P(Y < y), P(Y = y) and P(Y > y), each to its own relative accuracy."""
+        raise UndefinedStatisticError(f"family {self.name!r} has no distribution function, so no quantiles, quantile residuals or prediction intervals.")
+
+    def quantile(self, u: Array, mu: Array, w: Array, phi: float) -> Array:
+        """The smallest y with P(Y <= y) >= u."""
+        step = 1.0 / np.asarray(w, dtype=float) if self.lattice else None
+        return invert(lambda y: self.tails(y, mu, w, phi), u, mu, self.support.high, step)
+
+    def normalised(self, y: Array, mu: Array) -> Array:
+        """(A(y) - A(mu)) / (A'(mu) V(mu)^(1/2)) with A' = V^(-1/3): Anscombe's scale, on which y is closest to normal."""
+        nodes, weights = np.polynomial.legendre.leggauss(80)
+        s = 0.5 * (nodes + 1)
+        inner, speed = (1 - s) ** 4, 4 * (1 - s) ** 3  # nodes crowd towards y, where V may vanish
+        gap = np.asarray(y - mu)
+        t = np.multiply.outer(gap, 1 - inner) + np.asarray(mu)[..., None]
+        integral = gap * np.sum(speed * weights * 0.5 * self.variance(t) ** (-1 / 3), axis=-1)
+        return np.where(gap == 0, 0.0, integral * self.variance(mu) ** (-1 / 6))
 
     # ---- how a fit uses it --------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class Binomial(Family):
     canonical = default_link = "logit"
     dispersion_known = True
     kernel = "binomial"
+    lattice = True
 
     def variance(self, mu: Array) -> Array:
         return mu * (1.0 - mu)
@@ -55,6 +56,24 @@ class Binomial(Family):
 
         choose = gammaln(w + 1) - gammaln(w * y + 1) - gammaln(w * (1 - y) + 1)
         return np.asarray(choose + xlogy(w * y, mu) + xlog1py(w * (1 - y), -mu))
+
+    @np.errstate(all="ignore")
+    def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
+        """w y is the number of successes in w trials."""
+        from scipy.special import betainc
+
+        k, n = np.asarray(w * y), np.asarray(w, dtype=float)
+        below = np.where(k > 0, betainc(n - k + 1, np.maximum(k, 1e-300), 1 - mu), 0.0)
+        above = np.where(k < n, betainc(k + 1, np.maximum(n - k, 1e-300), mu), 0.0)
+        return below, np.exp(self.log_density(y, mu, w, phi)), above
+
+    @np.errstate(all="ignore")
+    def normalised(self, y: Array, mu: Array) -> Array:
+        """The integral of (t(1 - t))^(-1/3) is an incomplete beta function (Cox & Snell 1968)."""
+        from scipy.special import beta, betainc
+
+        whole = beta(2 / 3, 2 / 3)
+        return np.asarray(whole * (betainc(2 / 3, 2 / 3, y) - betainc(2 / 3, 2 / 3, mu)) * (mu * (1 - mu)) ** (-1 / 6))
 
     def log_partition(self, theta: Array) -> Array:
         return np.maximum(theta, 0.0) + np.log1p(np.exp(-np.abs(theta)))

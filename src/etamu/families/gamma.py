@@ -48,6 +48,20 @@ class Gamma(PowerFamily):
         k = 1.0 / phi
         return np.asarray(w * ((k - 1) * np.log(y) - k * y / mu + k * np.log(k / mu) - gammaln(k)))
 
+    @np.errstate(all="ignore")
+    def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
+        from scipy.special import gammainc, gammaincc
+
+        k = np.asarray(w) / phi
+        below = np.asarray(gammainc(k, np.maximum(k * y / mu, 0.0)))
+        return below, np.zeros_like(below), gammaincc(k, np.maximum(k * y / mu, 0.0))
+
+    def quantile(self, u: Array, mu: Array, w: Array, phi: float) -> Array:
+        from scipy.special import gammaincinv
+
+        k = np.asarray(w) / phi
+        return np.asarray(gammaincinv(k, u) * mu / k)
+
     def log_partition(self, theta: Array) -> Array:
         return -np.log(-theta)
 

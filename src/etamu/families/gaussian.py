@@ -43,6 +43,20 @@ class Gaussian(Family):
     def likelihood_dispersion(self, deviance: float, n: int, sum_weight: float) -> float:
         return deviance / n  # R divides by the number of rows here and by the weights elsewhere
 
+    def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
+        from scipy.special import ndtr
+
+        z = (y - mu) * np.sqrt(w / phi)
+        return ndtr(z), np.zeros_like(z), ndtr(-z)
+
+    def quantile(self, u: Array, mu: Array, w: Array, phi: float) -> Array:
+        from scipy.special import ndtri
+
+        return np.asarray(mu + ndtri(u) * np.sqrt(phi / w))
+
+    def normalised(self, y: Array, mu: Array) -> Array:
+        return y - mu
+
     def log_partition(self, theta: Array) -> Array:
         return 0.5 * theta**2
 

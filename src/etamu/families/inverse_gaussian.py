@@ -43,6 +43,19 @@ class InverseGaussian(PowerFamily):
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
         return np.asarray(-0.5 * w * (self.unit_deviance(y, mu) / phi + math.log(2 * math.pi * phi) + 3 * np.log(y)))
 
+    @np.errstate(all="ignore")
+    def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
+        """Phi(a) + exp(2 l/mu) Phi(-b), with both terms as multiples of exp(-a^2/2): b^2 - a^2 = 4 l/mu."""
+        from scipy.special import erfcx, ndtr
+
+        root = np.sqrt(np.asarray(w) / (phi * y))
+        a, b = root * (y / mu - 1.0), root * (y / mu + 1.0)
+        edge = 0.5 * np.exp(-0.5 * a * a)
+        second = edge * erfcx(b / math.sqrt(2.0))
+        above = np.where(a > 0, edge * erfcx(np.abs(a) / math.sqrt(2.0)) - second, ndtr(-a) - second)
+        below = ndtr(a) + second
+        return np.where(y > 0, below, 0.0), np.zeros_like(below), np.where(y > 0, above, 1.0)
+
     def log_partition(self, theta: Array) -> Array:
         return -np.sqrt(-2.0 * theta)
 

@@ -38,6 +38,7 @@ class NegativeBinomial(Family):
     canonical = "nb"
     dispersion_known = True
     kernel = "negative_binomial"
+    lattice = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.theta) and self.theta > 0):
@@ -103,6 +104,19 @@ class NegativeBinomial(Family):
         k = self.theta
         choose = np.where(y > 0, -np.log(np.where(y > 0, y, 1.0)) - betaln(np.where(y > 0, y, 1.0), k), 0.0)
         return np.asarray(w * (choose + xlogy(y, mu / (mu + k)) - k * np.log1p(mu / k)))
+
+    @np.errstate(all="ignore")
+    def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
+        """Of one count; weights do not change its distribution."""
+        from scipy.special import betainc
+
+        k, y = self.theta, np.asarray(y, dtype=float)
+        share = k / (k + mu)
+        below = np.where(y > 0, betainc(k, np.maximum(y, 1e-300), share), 0.0)
+        return below, np.exp(self.log_density(y, mu, np.ones_like(mu), phi)), betainc(y + 1, k, mu / (k + mu))
+
+    def quantile(self, u: Array, mu: Array, w: Array, phi: float) -> Array:
+        return super().quantile(u, mu, np.ones_like(mu), phi)
 
     def log_partition(self, theta: Array) -> Array:
         return -self.theta * np.log(-np.expm1(theta))

@@ -31,6 +31,7 @@ class Poisson(PowerFamily):
     canonical = default_link = "log"
     dispersion_known = True
     kernel = "poisson"
+    lattice = True
 
     def exponent(self) -> float:
         return 1.0
@@ -47,6 +48,15 @@ class Poisson(PowerFamily):
         from scipy.special import gammaln, xlogy
 
         return np.asarray(w * (xlogy(y, mu) - mu - gammaln(y + 1)))
+
+    @np.errstate(all="ignore")
+    def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
+        """w y is a Poisson count of mean w mu."""
+        from scipy.special import gammainc, gammaincc, gammaln, xlogy
+
+        k, m = np.asarray(w * y), np.asarray(w * mu)
+        at = np.exp(xlogy(k, m) - m - gammaln(k + 1))
+        return np.where(k > 0, gammaincc(np.maximum(k, 1e-300), m), 0.0), at, gammainc(k + 1, m)
 
     def log_partition(self, theta: Array) -> Array:
         return np.exp(theta)

@@ -50,6 +50,14 @@ class PowerFamily(Family):
     def variance_derivative(self, mu: Array) -> Array:
         return self.exponent() * np.power(mu, self.exponent() - 1.0)
 
+    @np.errstate(all="ignore")
+    def normalised(self, y: Array, mu: Array) -> Array:
+        p = self.exponent()
+        if p == 3.0:
+            return np.asarray(np.log(y / mu) / np.sqrt(mu))
+        k = 1.0 - p / 3.0
+        return np.asarray((np.power(y, k) - np.power(mu, k)) / k * np.power(mu, -p / 6.0))
+
     def score_factor(self, mean: Mean) -> Array:
         return mean.dlog_mu * np.exp((1.0 - self.exponent()) * mean.log_mu)
 

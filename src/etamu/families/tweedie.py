@@ -130,6 +130,31 @@ class Tweedie(PowerFamily):
         size = phi_row * (p - 1) * mu ** (p - 1)
         return np.where(claims > 0, rng.gamma(np.maximum(shape, 1e-300)) * size, 0.0)
 
+    @np.errstate(all="ignore")
+    def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
+        """Of a Poisson number of gamma amounts: sum over the number of claims, as many as matter."""
+        from scipy.special import gammainc, gammaincc, gammaln, xlogy
+
+        p = self.power
+        y, mu, w = np.broadcast_arrays(np.asarray(y, dtype=float), mu, w)
+        if p in (2.0, 3.0):
+            from etamu.families.gamma import Gamma
+            from etamu.families.inverse_gaussian import InverseGaussian
+
+            return (Gamma() if p == 2.0 else InverseGaussian()).tails(y, mu, w, phi)
+        if p > 2:
+            raise UndefinedStatisticError(f"the distribution function of tweedie({p:g}) has no series here; use a power in (1, 2], or 3.")
+        claims, size = mu ** (2 - p) * w / ((2 - p) * phi), phi / w * (p - 1) * mu ** (p - 1)
+        none, ratio, alpha = np.exp(-claims), np.maximum(y, 0.0) / size, (2 - p) / (p - 1)
+        below, above = np.where(y > 0, none, 0.0), np.where(y < 0, 1.0, 0.0)
+        reach = 9.0 * np.sqrt(claims) + 40.0
+        first, last = np.maximum(np.floor(claims - reach), 1.0), np.ceil(claims + reach)
+        for k in range(int((last - first).max(initial=0.0)) + 1):
+            n = first + k
+            chance = np.exp(xlogy(n, claims) - claims - gammaln(n + 1))
+            below, above = below + chance * gammainc(n * alpha, ratio), above + chance * gammaincc(n * alpha, ratio)
+        return below, np.where(y == 0, none, 0.0), above
+
     def log_partition(self, theta: Array) -> Array:
         alpha = (self.power - 2) / (self.power - 1)
         return (alpha - 1) / alpha * (theta / (alpha - 1)) ** alpha

@@ -10,7 +10,7 @@ from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
 from etamu.solvers.refine import extended_inverse
 from etamu.sums import Arrow, Sums
 
-__all__ = ["Scaling", "error_bound", "sum_to_zero", "unscaled_covariance", "unscaled_variances", "without_first_class"]
+__all__ = ["Scaling", "error_bound", "on_user_scale", "sum_to_zero", "unscaled_covariance", "unscaled_variances", "without_first_class"]
 
 Array = np.ndarray
 
@@ -103,6 +103,15 @@ def without_first_class(sums: Sums, width: int) -> Sums:
     return Sums(sums.n, sums.sum_weight, sums.deviance, sums.pearson, None, np.ascontiguousarray(sums.information[width:, width:]))
 
 
+def on_user_scale(covariance: Array, scaling: Scaling, width: int) -> Array:
+    """T C T' for each pair of equations."""
+    out = np.empty(covariance.shape)
+    for a in range(0, len(out), width):
+        for b in range(0, len(out), width):
+            out[a : a + width, b : b + width] = scaling.around(covariance[a : a + width, b : b + width])
+    return out
+
+
 def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int) -> Array:
     """T H^-1 T' for each pair of equations, shape (pq, pq) with equations outermost; nan where H is singular."""
     size = width * equations
@@ -112,11 +121,7 @@ def unscaled_covariance(sums: Sums, scaling: Scaling, width: int, equations: int
     if _extended(sums):
         t = scaling.matrix(width).astype(np.longdouble)
         return np.asarray(t @ extended_inverse(sums.information[:-1, :-1]) @ t.T).astype(np.float64)
-    inverse = factor.inverse()
-    out = np.empty((size, size))
-    for a in range(0, size, width):
-        for b in range(0, size, width):
-            out[a : a + width, b : b + width] = scaling.around(inverse[a : a + width, b : b + width])
+    out = on_user_scale(factor.inverse(), scaling, width)
     if equations == 1:
         np.fill_diagonal(out, unscaled_variances(sums, scaling, width))  # the same digits, whoever asks
     return out

@@ -48,6 +48,11 @@ class Factorised:
         half = _upper(self.triangle, self.scale * x, transposed=True)
         return float(half @ half) / self.weight
 
+    def half_inverse(self) -> Array:
+        """A matrix M with M M' = H^-1, so that x' H^-1 x is the squared length of M' x."""
+        half = _upper(self.triangle, np.eye(len(self.scale)))
+        return np.asarray(self.scale[:, None] * half / np.sqrt(self.weight))
+
     def inverse(self) -> Array:
         """H^-1."""
         p = len(self.scale)

@@ -1,6 +1,7 @@
 """Rows in memory: the source that adds them with threads, in an order that does not depend on the threads.
 
-Two verbs, no statistics: :meth:`Memory.sum` adds the row terms, :meth:`Memory.map` gives one value per row.
+No statistics: :meth:`Memory.sum` adds the row terms of the model, :meth:`Memory.total` any others, :meth:`Memory.map` gives one
+value per row.
 """
 
 from __future__ import annotations
@@ -107,12 +108,16 @@ class Memory:
     def _sum(self, request: Request) -> Sums:
         if request.form == "factor":
             return self._over_chunks(lambda a, b: factor_rows(self.problem, slice(a, b), request))
-        if self.plan is None:
-            return self._over_chunks(lambda a, b: plain.add_rows(self.problem, slice(a, b), request))
+        if self.plan is not None and self.plan.fused:
+            return self.plan.sum(self.edges, self.threads, request)
+        return self.total(plain.own_terms(request.information), request)
+
+    def total(self, terms: native.Terms, request: Request) -> Sums:
+        """The sums of row terms that need not be those of a family: ``terms(problem, rows, eta)`` at ``request.beta``."""
         plan = self.plan
-        if plan.fused:
-            return plan.sum(self.edges, self.threads, request)
-        return self._over_chunks(lambda a, b: plan.mixed(a, b, request))
+        if plan is None or self.problem.equations is not None:
+            return self._over_chunks(lambda a, b: plain.add_rows(self.problem, slice(a, b), request, terms))
+        return self._over_chunks(lambda a, b: plan.mixed(a, b, request, terms))
 
     def _over_chunks(self, work: Callable[[int, int], Sums]) -> Sums:
         edges, count = self.edges, len(self.edges) - 1
@@ -144,13 +149,16 @@ class Memory:
         """About that many rows, spread evenly over the whole, as a source of its own."""
         return Sample(self, rows)
 
+    def predictor(self, rows: slice, beta: np.ndarray) -> np.ndarray:
+        """Eta of those rows."""
+        return self.plan.predictor(rows.start, rows.stop, beta) if self.plan else plain.predictor(self.problem, rows, beta)
+
     def map(self, kernel: Callable[[Problem, slice, np.ndarray], np.ndarray], beta: np.ndarray) -> np.ndarray:
         """kernel(problem, rows, eta) for each stretch of rows, joined in row order."""
         parts = []
         for a in range(0, self.problem.rows, 65536):
             rows = slice(a, min(a + 65536, self.problem.rows))
-            eta = self.plan.predictor(rows.start, rows.stop, beta) if self.plan else plain.predictor(self.problem, rows, beta)
-            parts.append(kernel(self.problem, rows, eta))
+            parts.append(kernel(self.problem, rows, self.predictor(rows, beta)))
         return np.concatenate(parts)
 
 
@@ -175,11 +183,12 @@ class Sample:
             if plan.fused:
                 return plan.sum(edges, threads, request, self.block, self.step)
             count = len(edges) - 1
-            return _in_order(lambda k: plan.mixed(edges[k], edges[k + 1], request, self.block, self.step), count, min(threads, count))
+            terms = plain.own_terms(request.information)
+            return _in_order(lambda k: plan.mixed(edges[k], edges[k + 1], request, terms, self.block, self.step), count, min(threads, count))
         problem = self.whole.problem
         total: Sums | None = None
         for a in range(0, problem.rows, self.step):
-            part = plain.add_rows(problem, slice(a, min(a + self.block, problem.rows)), request)
+            part = plain.add_rows(problem, slice(a, min(a + self.block, problem.rows)), request, plain.own_terms(request.information))
             total = part if total is None else total + part
         assert total is not None
         return total

@@ -6,6 +6,7 @@ and only the predictor and the two matrix sums are native.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,12 @@ from etamu.core import TYPES, core
 from etamu.design.columns import Column, Design
 from etamu.families import FAMILIES
 from etamu.links import LINKS, Link, is_power
-from etamu.rows import row_terms
+from etamu.rows import RowTerms
 from etamu.sources.layout import Layout, stored_design
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
 
-__all__ = ["Plan", "available", "instruction_set", "place", "plan"]
+__all__ = ["Plan", "Terms", "available", "instruction_set", "place", "plan"]
 
 # address, stride, type, table, center, scale
 _Column = tuple[int, int, int, int, float, float]
@@ -30,6 +31,7 @@ _FAMILIES = ("gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "tw
 _LINKS = ("identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", "inverse", "inverse_squared", "sqrt", "power", "softmax")
 _EMPTY = np.empty(0)
 Array = np.ndarray[Any, Any]
+Terms = Callable[[Problem, slice, Array], RowTerms]  # of some rows of a problem, at their predictors
 _ROWS_PER_TURN = 8192  # rows whose terms are computed in NumPy at a time
 
 
@@ -151,8 +153,8 @@ class Plan:
         self.core.sum(edges, threads, block, step or block, beta, cells, request.order, observed, single, *out)
         return self._complete(scalars, score, information, request.order)
 
-    def mixed(self, start: int, stop: int, request: Request, block: int | None = None, step: int | None = None) -> Sums:
-        """The same of one range for a family that the core does not know: its rows come from NumPy."""
+    def mixed(self, start: int, stop: int, request: Request, terms: Terms, block: int | None = None, step: int | None = None) -> Sums:
+        """The same of one range for row terms that the core does not know: they come from NumPy."""
         block = block or self.block
         turn = block if step is not None and step > block else _ROWS_PER_TURN
         beta, cells = self.layout.split(request.beta)
@@ -160,11 +162,11 @@ class Plan:
         for first in range(start, stop, step if turn == block and step is not None else turn):
             last = min(first + turn, stop)
             eta = self.predictor(first, last, request.beta)
-            y, w, _ = self.problem.vectors(slice(first, last))
-            terms = row_terms(self.problem.family, self.problem.link, y, eta, w, request.information)
-            scalars[:] += (np.count_nonzero(w), w.sum(), terms.deviance.sum(), terms.pearson.sum())
+            w = self.problem.vectors(slice(first, last))[1]
+            found = terms(self.problem, slice(first, last), eta)
+            scalars[:] += (np.count_nonzero(w), w.sum(), found.deviance.sum(), found.pearson.sum())
             if request.order > 0:
-                row_weight, row_score = np.ascontiguousarray(terms.weight), np.ascontiguousarray(terms.score)
+                row_weight, row_score = np.ascontiguousarray(found.weight), np.ascontiguousarray(found.score)
                 single = int(request.arithmetic == "single")
                 self.core.accumulate(first, last, self.block, beta, cells, row_score, row_weight, request.order, single, *out)
         return self._complete(scalars, score, information, request.order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
@@ -11,7 +12,7 @@ from etamu.rows import RowTerms, multinomial_terms, row_terms
 from etamu.sources.problem import Problem
 from etamu.sums import Request, Sums
 
-__all__ = ["add_rows", "gram", "predictor", "total"]
+__all__ = ["add_rows", "gram", "own_terms", "predictor", "total"]
 
 
 def predictor(problem: Problem, rows: slice, beta: np.ndarray) -> np.ndarray:
@@ -48,19 +49,27 @@ def total(problem: Problem, terms: RowTerms, x: np.ndarray, w: np.ndarray, reque
 _SLAB = 512  # rows that are held as a matrix at a time, few enough for caches
 
 
-def add_rows(problem: Problem, rows: slice, request: Request) -> Sums:
+def own_terms(information: str) -> Callable[[Problem, slice, np.ndarray], RowTerms]:
+    """The row terms of the problem itself."""
+
+    def terms(problem: Problem, rows: slice, eta: np.ndarray) -> RowTerms:
+        y, w, _ = problem.vectors(rows)
+        if problem.equations is not None:
+            return multinomial_terms(y, eta, w, problem.reference)
+        return row_terms(problem.family, problem.link, y, eta, w, information)
+
+    return terms
+
+
+def add_rows(problem: Problem, rows: slice, request: Request, terms: Callable[[Problem, slice, np.ndarray], RowTerms]) -> Sums:
     """The sums of those rows at ``request.beta``."""
-    parts = (_one_slab(problem, slice(a, min(a + _SLAB, rows.stop)), request) for a in range(rows.start, rows.stop, _SLAB))
+    parts = (_one_slab(problem, slice(a, min(a + _SLAB, rows.stop)), request, terms) for a in range(rows.start, rows.stop, _SLAB))
     return reduce(operator.add, parts)
 
 
-def _one_slab(problem: Problem, rows: slice, request: Request) -> Sums:
-    y, w, offset = problem.vectors(rows)
+def _one_slab(problem: Problem, rows: slice, request: Request, terms: Callable[[Problem, slice, np.ndarray], RowTerms]) -> Sums:
+    _, w, offset = problem.vectors(rows)
     x = problem.design.block(rows)
     with np.errstate(all="ignore"):
         eta = x @ request.beta
-    if problem.equations is not None:
-        terms = multinomial_terms(y, eta + offset[:, None], w, problem.reference)
-    else:
-        terms = row_terms(problem.family, problem.link, y, eta + offset, w, request.information)
-    return total(problem, terms, x, w, request)
+    return total(problem, terms(problem, rows, eta + (offset if eta.ndim == 1 else offset[:, None])), x, w, request)

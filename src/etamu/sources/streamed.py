@@ -15,6 +15,7 @@ from etamu.design.columns import Design
 from etamu.families.base import Family
 from etamu.links import Link
 from etamu.sources.memory import Memory, Sample
+from etamu.sources.native import Terms
 from etamu.sources.problem import Problem
 from etamu.sums import Request, Sums
 
@@ -132,6 +133,10 @@ class StreamSource:
                 told(total.n, request, total.deviance)
 
         return self._total(lambda part: Memory(part, self.threads).sum(request), tell)
+
+    def total(self, terms: Terms, request: Request) -> Sums:
+        """The sums of row terms that need not be those of a family."""
+        return self._total(lambda part: Memory(part, self.threads).total(terms, request), lambda total: None)
 
     def start(self) -> Sums:
         """Score and information of the least-squares step from beta = 0 towards g(starting mean)."""

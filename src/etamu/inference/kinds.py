@@ -1,0 +1,89 @@
+"""Which covariance of the coefficients is meant: a name, an object of ``em.vcov``, or a matrix of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from etamu.errors import LengthError, SpecificationError, unknown
+from etamu.inference.resample import Bootstrap, Jackknife
+from etamu.inference.rowwise import at_estimate, factor_of
+from etamu.inference.sandwich import HAC, HC, Cluster
+
+if TYPE_CHECKING:
+    from etamu.model import Fit
+
+__all__ = ["KINDS", "Information", "resolve"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Information:
+    """The model's own covariance, phi H^-1, with the "expected" or the "observed" information.
+
+    >>> import etamu as em
+    >>> fit = em.glm("lot1 ~ log(u)", em.datasets.clotting(), family="gamma", link="log")
+    >>> fit.stderror(vcov="observed").round(4)
+    array([0.1902, 0.0552])
+    """
+
+    information: str = "expected"
+
+    def __post_init__(self) -> None:
+        if self.information not in ("expected", "observed"):
+            raise unknown("information", self.information, ["expected", "observed"])
+
+    def matrix(self, fit: Fit) -> Array:
+        """Phi H^-1 on the fit's scale."""
+        return np.asarray(fit.dispersion * factor_of(fit, at_estimate(fit, self.information)).inverse())
+
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "expected": lambda: Information("expected"),
+    "observed": lambda: Information("observed"),
+    **{f"HC{order}": (lambda order=order: HC(order)) for order in range(4)},
+    "cluster": lambda cluster=None, correction="CR1": Cluster(_given("cluster", cluster), correction),
+    "HAC": lambda lags=None, correction=False: HAC(lags, correction),
+    "jackknife": lambda cluster=None, progress=None: Jackknife(cluster, progress),
+    "bootstrap": lambda draws=999, seed=0, method="pairs", cluster=None, progress=None: Bootstrap(draws, seed, method, cluster, progress),
+}
+
+
+def _given(name: str, value: Any) -> Any:
+    if value is None:
+        raise SpecificationError(f"`{name}` is missing; vcov('cluster') needs the cluster of every row, `cluster=`.")
+    return value
+
+
+def resolve(kind: Any, options: dict[str, Any]) -> Any:
+    """None for the model's own covariance, a matrix as it is, else an object with ``matrix(fit)``."""
+    if isinstance(kind, str):
+        if kind == "model" and not options:
+            return None
+        if kind not in KINDS:
+            raise unknown("vcov", kind, ["model", *KINDS])
+        try:
+            return KINDS[kind](**options)
+        except TypeError as error:
+            if isinstance(error, SpecificationError):
+                raise
+            raise SpecificationError(f"vcov({kind!r}) does not take {', '.join(map(repr, options))}; see em.vcov for what each kind takes.") from None
+    if options:
+        raise SpecificationError(f"`vcov` is already complete; drop {', '.join(map(repr, options))}, or name the kind as text.")
+    if hasattr(kind, "matrix"):
+        return kind
+    if isinstance(kind, np.ndarray):
+        return kind
+    raise SpecificationError(f"`vcov` is a {type(kind).__name__}; pass a name such as 'HC1', an object of em.vcov, or a matrix.")
+
+
+def checked_matrix(given: Array, labels: tuple[str, ...]) -> Array:
+    """A covariance that the user brings."""
+    size = len(labels)
+    if given.shape != (size, size):
+        raise LengthError(f"`vcov` has shape {given.shape} but the model has {size} coefficients; pass a ({size}, {size}) matrix in their order.")
+    return np.asarray(given, dtype=float)

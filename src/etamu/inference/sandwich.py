@@ -1,0 +1,289 @@
+"""Covariances that hold when the variance is not the model's: H^-1 M H^-1, where M is a sum of products of row scores.
+
+    HC0  s_i^2      HC1  n/(n - p) s_i^2      HC2  s_i^2 / (1 - h_i)      HC3  s_i^2 / (1 - h_i)^2        (times x_i x_i')
+    clusters  sum_g u_g u_g', u_g the sum of the scores in g          HAC  lags weighted by 1 - l/(L + 1)
+
+The dispersion cancels.  References: White (1980), Econometrica 48, doi:10.2307/1912934; MacKinnon & White (1985), J. Econometrics
+29, doi:10.1016/0304-4076(85)90158-7; Cameron, Gelbach & Miller (2011), J. Bus. Econ. Stat. 29, doi:10.1198/jbes.2010.07136; Newey
+& West (1987), Econometrica 55, doi:10.2307/1913610; Bell & McCaffrey (2002), Survey Methodology 28 (CR3).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from etamu.design.frames import as_vector, encode_labels
+from etamu.errors import LengthError, MissingValueError, SpecificationError, UndefinedStatisticError, unknown
+from etamu.inference.rowwise import Slab, at_estimate, factor_of, leverage, slabs, terms_of
+from etamu.rows import RowTerms
+from etamu.solvers.linalg import Factorised, FactorisedArrow
+from etamu.sources.problem import Problem
+from etamu.sources.streamed import open_source
+from etamu.sums import Arrow, Request, Sums
+
+if TYPE_CHECKING:
+    from etamu.model import Fit
+
+__all__ = ["HAC", "HC", "Cluster", "sandwich", "scores"]
+
+Array = np.ndarray[Any, Any]
+_ONE = 1e-10  # 1 - h below which a row is fitted exactly
+
+
+@dataclass(frozen=True)
+class HC:
+    """Heteroskedasticity-consistent covariance of the given order, 0 to 3.
+
+    >>> import etamu as em
+    >>> fit = em.glm("lot1 ~ log(u)", em.datasets.clotting(), family="gamma")
+    >>> fit.stderror(vcov=em.vcov.HC(3)).round(6)
+    array([0.000798, 0.000338])
+    """
+
+    order: int = 1
+
+    def __post_init__(self) -> None:
+        if self.order not in (0, 1, 2, 3):
+            raise SpecificationError(f"`order` is {self.order!r}; HC covariances have the orders 0, 1, 2 and 3.")
+
+    def matrix(self, fit: Fit) -> Array:
+        """H^-1 M H^-1 on the fit's scale."""
+        sums = at_estimate(fit)
+        factor = factor_of(fit, sums)
+        if self.order >= 2 and fit.class_names is not None:
+            raise UndefinedStatisticError("leverages of a multinomial fit are matrices, so HC2 and HC3 are not defined here; use 'HC0', 'HC1' or clusters.")
+        meat = _meat(fit, sums, factor, self.order)
+        return sandwich(factor, meat) * (fit.nobs / fit.df_residual if self.order == 1 and fit.df_residual > 0 else 1.0)
+
+
+def _meat(fit: Fit, sums: Sums, factor: Factorised | FactorisedArrow, order: int) -> Array:
+    """Sum of s^2 x x' over the observations, each s corrected for its leverage."""
+    forms = leverage(factor) if order >= 2 else None
+
+    def terms(problem: Problem, rows: slice, eta: Array) -> RowTerms:
+        slab = Slab(problem, rows, 0, eta)
+        y, w = slab.vectors
+        own = terms_of(problem, y, w, eta, fit.control.information)
+        f = slab.frequency
+        if own.score.ndim == 2:
+            outer = own.score[:, :, None] * own.score[:, None, :] * f[:, None, None]
+            return RowTerms(np.zeros_like(f), np.zeros_like(f), np.zeros_like(own.score), outer)
+        squared = f * own.score**2
+        if forms is not None:
+            kept = 1.0 - own.weight * forms(slab)
+            _refuse_full_leverage(kept, own.score, order)
+            squared = np.where(own.score == 0, 0.0, squared / np.where(kept > 0, kept, 1.0) ** (order - 1))
+        return RowTerms(np.zeros_like(f), np.zeros_like(f), np.zeros_like(f), squared)
+
+    e = fit._estimate()
+    found = open_source(fit._problem(), fit.control.threads).total(terms, Request(e.gamma, 2)).information
+    return found.dense() if isinstance(found, Arrow) else np.asarray(found)
+
+
+def _refuse_full_leverage(kept: Array, score: Array, order: int) -> None:
+    full = (kept < _ONE) & np.isfinite(kept)
+    if full.any():
+        raise UndefinedStatisticError(
+            f"HC{order} divides by 1 - leverage, and the leverage of {int(full.sum())} rows is 1 (each is fitted exactly by a coefficient of "
+            "its own); use 'HC0' or 'HC1', or drop those rows."
+        )
+
+
+def sandwich(factor: Factorised | FactorisedArrow, meat: Array) -> Array:
+    """H^-1 M H^-1."""
+    inverse = factor.inverse()
+    return np.asarray(inverse @ meat @ inverse)
+
+
+def scores(slab: Slab, information: str) -> Array:
+    """The score of each row with all its observations, (rows, p), or (rows, qp) with equations outermost."""
+    own = slab.terms(information).score
+    x = slab.block()
+    f = slab.frequency
+    if own.ndim == 1:
+        return np.asarray((f * own)[:, None] * x)
+    return np.concatenate([(f * own[:, a])[:, None] * x for a in range(own.shape[1])], axis=1)
+
+
+# ---- clusters -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Clustered covariance: rows of one cluster may depend on each other; several ``ids`` are multi-way (by inclusion and exclusion).
+
+    ``correction``: "CR0" none; "CR1" G/(G - 1), as R's sandwich for a glm and Stata; "CR1S" G/(G - 1) (n - 1)/(n - p), as statsmodels;
+    "CR3" each cluster's score by (I - H_g H^-1)^-1, close to deleting one cluster at a time (one way only).
+
+    >>> import numpy as np
+    >>> import etamu as em
+    >>> data = em.datasets.warpbreaks()
+    >>> fit = em.glm("breaks ~ wool + tension", data, family="poisson")
+    >>> fit.stderror(vcov=em.vcov.Cluster(np.arange(54) // 9)).round(3)
+    array([0.16 , 0.132, 0.175, 0.131])
+    """
+
+    ids: Any
+    correction: str = "CR1"
+
+    def __post_init__(self) -> None:
+        if self.correction not in ("CR0", "CR1", "CR1S", "CR3"):
+            raise unknown("correction", self.correction, ["CR0", "CR1", "CR1S", "CR3"])
+
+    def ways(self, rows: int) -> list[Array]:
+        """Integer codes of each way."""
+        several = isinstance(self.ids, (list, tuple)) and len(self.ids) > 0 and np.ndim(self.ids[0]) == 1
+        if isinstance(self.ids, np.ndarray) and self.ids.ndim == 2:
+            several = True
+        ways = list(self.ids.T if isinstance(self.ids, np.ndarray) else self.ids) if several else [self.ids]
+        return [cluster_codes(ids, rows) for ids in ways]
+
+    def matrix(self, fit: Fit) -> Array:
+        """H^-1 M H^-1 on the fit's scale."""
+        ways = self.ways(_rows(fit))
+        sums = at_estimate(fit)
+        factor = factor_of(fit, sums)
+        if self.correction == "CR3":
+            if len(ways) > 1 or fit.class_names is not None:
+                raise SpecificationError("`correction` 'CR3' is for one way of clustering and one equation; use 'CR1' or 'CR1S'.")
+            return sandwich(factor, _adjusted_meat(fit, ways[0], factor))
+        meat = np.zeros((0, 0))
+        for size in range(1, len(ways) + 1):
+            for chosen in itertools.combinations(ways, size):
+                part = self._part(fit, _together(chosen))
+                meat = part if meat.size == 0 else meat + (-1.0) ** (size + 1) * part
+        return sandwich(factor, meat)
+
+    def _part(self, fit: Fit, codes: Array) -> Array:
+        groups = int(codes.max()) + 1
+        if groups < 2:
+            raise UndefinedStatisticError("`cluster` has one cluster only; a clustered covariance needs at least two.")
+        u = _sums_by(fit, codes, groups)
+        factor = 1.0 if self.correction == "CR0" else groups / (groups - 1)
+        if self.correction == "CR1S":
+            factor *= (fit.nobs - 1) / fit.df_residual
+        return np.asarray(factor * (u.T @ u))
+
+
+def cluster_codes(ids: Any, rows: int) -> Array:
+    """Codes 0, 1, ... of the clusters, one per row of the fit."""
+    values = np.asarray(ids) if isinstance(ids, (list, tuple)) else ids
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
+        codes = np.unique(values, return_inverse=True)[1].reshape(values.shape)
+    else:
+        labels = encode_labels(values) if not (isinstance(values, np.ndarray) and values.dtype.kind == "f") else None
+        if labels is None:
+            numbers = as_vector(values, "cluster")
+            if np.isnan(numbers).any():
+                raise MissingValueError(f"`cluster` is missing in row {int(np.argmax(np.isnan(numbers)))}; give every row a cluster.")
+            codes = np.unique(numbers, return_inverse=True)[1]
+        else:
+            codes = np.asarray(labels.codes)
+    if len(codes) != rows:
+        raise LengthError(
+            f"`cluster` has length {len(codes)} but the fit has {rows} rows; pass one id per row that was used (rows with missing values were dropped)."
+        )
+    if (codes < 0).any():
+        raise MissingValueError(f"`cluster` is missing in row {int(np.argmax(codes < 0))}; give every row a cluster.")
+    return np.asarray(codes, dtype=np.int64)
+
+
+def _rows(fit: Fit) -> int:
+    return fit._problem().rows
+
+
+def _together(ways: tuple[Array, ...]) -> Array:
+    """Codes of the clusters that all ways make together."""
+    if len(ways) == 1:
+        return ways[0]
+    joint = ways[0]
+    for codes in ways[1:]:
+        joint = np.unique(joint * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
+    return joint
+
+
+def _sums_by(fit: Fit, codes: Array, groups: int) -> Array:
+    """Sums of the scores by cluster, shape (groups, qp)."""
+    from scipy.sparse import csr_array
+
+    out: Array | None = None
+    for slab in slabs(fit):
+        u = scores(slab, fit.control.information)
+        own = codes[slab.first : slab.first + len(u)]
+        part = csr_array((np.ones(len(u)), (own, np.arange(len(u)))), shape=(groups, len(u))) @ u
+        out = part if out is None else out + part
+    assert out is not None
+    return out
+
+
+def _adjusted_meat(fit: Fit, codes: Array, factor: Factorised | FactorisedArrow) -> Array:
+    """CR3: u_g replaced by (I - H_g H^-1)^-1 u_g, H_g the information of the cluster."""
+    groups = int(codes.max()) + 1
+    p = len(factor.scale)
+    u, own = np.zeros((groups, p)), np.zeros((groups, p, p))
+    for slab in slabs(fit):
+        terms, x, f = slab.terms(fit.control.information), slab.block(), slab.frequency
+        here = codes[slab.first : slab.first + len(x)]
+        order = np.argsort(here, kind="stable")
+        edges = np.flatnonzero(np.r_[True, np.diff(here[order]) > 0, True])
+        for a, b in itertools.pairwise(edges.tolist()):
+            rows = order[a:b]
+            g = here[rows[0]]
+            u[g] += x[rows].T @ (f * terms.score)[rows]
+            own[g] += x[rows].T @ ((f * terms.weight)[rows, None] * x[rows])
+    inverse = factor.inverse()
+    left = np.eye(p) - own @ inverse
+    if (np.linalg.svd(left, compute_uv=False)[:, -1] < _ONE).any():
+        raise UndefinedStatisticError("'CR3' deletes one cluster at a time, and without one of them some coefficient is not identified; use 'CR1' or 'CR1S'.")
+    adjusted = np.linalg.solve(left, u[:, :, None])[:, :, 0]
+    return np.asarray(adjusted.T @ adjusted)
+
+
+# ---- ordered rows -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HAC:
+    """Covariance for rows in the order of time: Bartlett weights 1 - l/(lags + 1) on the products of scores l rows apart.
+
+    ``lags`` defaults to floor(4 (n/100)^(2/9)); ``correction`` multiplies by n/(n - p).
+
+    >>> import etamu as em
+    >>> fit = em.glm("breaks ~ wool + tension", em.datasets.warpbreaks(), family="poisson")
+    >>> fit.stderror(vcov=em.vcov.HAC(lags=2)).round(3)
+    array([0.102, 0.09 , 0.135, 0.095])
+    """
+
+    lags: int | None = None
+    correction: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lags is not None and (isinstance(self.lags, bool) or not isinstance(self.lags, (int, np.integer)) or self.lags < 0):
+            raise SpecificationError(f"`lags` is {self.lags!r}; pass a whole number of rows, 0 or more.")
+
+    def matrix(self, fit: Fit) -> Array:
+        """H^-1 M H^-1 on the fit's scale."""
+        n = _rows(fit)
+        lags = min(int(4 * (n / 100) ** (2 / 9)) if self.lags is None else int(self.lags), n - 1)
+        sums = at_estimate(fit)
+        factor = factor_of(fit, sums)
+        meat: Array | None = None
+        before: Array | None = None
+        for slab in slabs(fit):
+            u = scores(slab, fit.control.information)
+            joined = u if before is None else np.concatenate([before, u])
+            old = len(joined) - len(u)
+            part = u.T @ u
+            for lag in range(1, lags + 1):
+                start = max(old - lag, 0)
+                early, late = joined[start : max(len(joined) - lag, start)], joined[start + lag :]
+                cross = early.T @ late
+                part = part + (1 - lag / (lags + 1)) * (cross + cross.T)
+            meat = part if meat is None else meat + part
+            before = joined[len(joined) - lags :] if lags else None
+        assert meat is not None
+        return sandwich(factor, meat) * (fit.nobs / fit.df_residual if self.correction else 1.0)
