@@ -179,7 +179,7 @@ class Fit:
         e = self._estimate()
         if e.gamma.ndim == 2 and e.gamma.shape[1] == len(self.response_levels or ()):
             raise UndefinedStatisticError(
-                "with a predictor for every class (`reference=None`) and fixed steps only differences are identified; fit with a reference class for this covariance."
+                "with a predictor for every class (`reference=None`) and fixed steps only differences are identified; fit with a reference class."
             )
         return self._reported(_covariance.on_user_scale(chosen.matrix(self), e.scaling, len(e.kept)))
 
@@ -306,6 +306,23 @@ class Fit:
     def fitted(self) -> Array:
         """Fitted means of the rows of the fit."""
         return self.predict()
+
+    # ---- rows -----------------------------------------------------------------------------------------------------
+
+    def residuals(self, kind: str = "deviance", *, seed: int = 0) -> Array:
+        """Residuals of the rows of the fit, shape (n,): "response", "working", "pearson", "deviance", "standardized_pearson",
+        "standardized_deviance", "studentized", "anscombe", "quantile" (randomised by ``seed`` where y is discrete), or "partial",
+        (n, terms).
+        """
+        from etamu.inference.residuals import residuals
+
+        return residuals(self, kind, seed)
+
+    def influence(self) -> Any:
+        """Leverage, Cook's distance and what else each row does to the fit; see :class:`etamu.inference.influence.Influence`."""
+        from etamu.inference.influence import Influence
+
+        return Influence(self)
 
     # ---- presentation -------------------------------------------------------------------------------------------
 

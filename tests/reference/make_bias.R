@@ -19,6 +19,7 @@ json <- function(v, indent = "") {
     parts <- paste0('"', names_of, '": ', parts)
     return(if (is.list(v)) paste0("{\n", inner, paste(parts, collapse = paste0(",\n", inner)), "}") else paste0("{", paste(parts, collapse = ", "), "}"))
   }
+  if (length(v) == 0) return("[]")
   text <- if (is.character(v)) paste0('"', gsub('"', '\\\\"', v), '"') else if (is.logical(v)) ifelse(is.na(v), "null", tolower(v)) else
     ifelse(is.finite(v), sprintf("%.17g", v), "null")
   if (length(v) == 1 && !inherits(v, "AsIs")) text else paste0("[", paste(text, collapse = ", "), "]")
@@ -79,7 +80,7 @@ certify <- function(A, E) {
   r <- lp("max", c(rep(0, 2 * p), rep(1, n)), M, c(rep(">=", n), rep("=", nrow(E)), rep("<=", n)), c(rep(0, n + nrow(E)), rep(1, n)))
   z <- r$solution[2 * p + 1:n]; gamma <- r$solution[1:p] - r$solution[p + 1:p]
   stopifnot(r$status == 0, all(abs(z) < 1e-7 | abs(z - 1) < 1e-7))
-  list(strict = z > 0.5, direction = zapsmall(gamma / max(abs(gamma), 1)))
+  list(strict = z > 0.5, direction = ifelse(abs(gamma) < 1e-9, 0, gamma / max(abs(gamma), 1e-9)))
 }
 cone <- function(X, y, w, kind) {
   rows <- which(w > 0); y <- y[rows]; X <- X[rows, , drop = FALSE]
@@ -100,7 +101,7 @@ types <- c("ML", "correction", "AS_mean", "AS_median", "AS_mixed", "MPL_Jeffreys
 describe <- function(fit, dispersion, warned) list(coef = coef(fit), stderror = summary(fit)$coefficients[, 2], dispersion = dispersion,
   adjusted_score_max = max(abs(fit$grad), na.rm = TRUE), scaled_score_max = max(abs(fit$grad[names(coef(fit))]) * summary(fit)$coefficients[, 2]),
   deviance = fit$deviance, converged = fit$converged, iterations = fit$iter,
-  warnings = I(unique(warned)))
+  warnings = I(unique(grep("non-integer", warned, value = TRUE, invert = TRUE))))   # those are of its adjusted starting responses
 with_warnings <- function(expr) { warned <- character(); value <- withCallingHandlers(expr, warning = function(w) { warned <<- c(warned, conditionMessage(w)); invokeRestart("muffleWarning") }); list(value, warned) }
 fits <- list()
 case <- function(name, file, formula, family, response, weights = NULL, offset = NULL) {
@@ -215,7 +216,7 @@ exists_case <- function(name, kind, formula, d, rows, reason) {
 exists_case("complete", "binomial", "y ~ x1", data.frame(y = rep(0:1, each = 4), x1 = 1:8), 0:7, "x1 - 4.5 has the sign of y in every row")
 exists_case("quasi", "binomial", "y ~ x1", data.frame(y = rep(0:1, each = 4), x1 = c(1:4, 4:7)), c(0:2, 5:7), "x1 - 4 has the sign of y or is zero, where both outcomes occur")
 exists_case("overlap", "binomial", "y ~ x1 + x2", data.frame(y = c(1, 0, 0, 1, 0, 1, 0, 1), x1 = 1:8, x2 = c(3, 1, 4, 1, 5, 9, 2, 6)), (0:0)[0], "the outcomes overlap")
-exists_case("level", "binomial", "y ~ x1 + g", data.frame(y = c(0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 1), x1 = c(1:4, 1:4, 1, 3, 5), g = rep(c("a", "b", "c"), c(4, 4, 3))), 8:10, "every row of level c is one, levels a and b overlap")
+exists_case("level", "binomial", "y ~ x1 + g", data.frame(y = c(0, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1), x1 = c(1:4, 1:4, 1, 3, 5), g = rep(c("a", "b", "c"), c(4, 4, 3))), 8:10, "every row of level c is one, levels a and b overlap")
 exists_case("combination", "binomial", "y ~ x1 + x2 + x3", data.frame(y = c(0, 0, 0, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, 1), x1 = c(0, 3, 1, 5, 2, 6, 6, 0, 0, 1, 1, 2, 4, 0),
   x2 = c(5, 1, 1, 4, 5, 5, 0, 4, 2, 1, 4, 0, 1, 4), x3 = c(6, 6, 4, 2, 3, 3, 4, 2, 2, 2, 5, 2, 5, 4)), c(0, 1, 2, 3, 4, 5, 6, 7), "x1 + x2 - x3 has the sign of y or is zero; no two of the columns separate")
 exists_case("proportions", "binomial", "y ~ x1 + g", data.frame(y = c(0.25, 0.6, 1, 0.5, 0, 0.75, 0, 0, 0), x1 = c(1, 2, 3, 1, 2, 3, 1, 2, 3), g = rep(c("a", "b", "c"), each = 3), weights = c(4, 5, 3, 2, 4, 4, 3, 5, 2)), 6:8, "no success among the trials of level c")
@@ -224,12 +225,12 @@ exists_case("zero_weight", "binomial", "y ~ x1", data.frame(y = c(rep(0:1, each 
 exists_case("poisson_level", "poisson", "y ~ x1 + g", data.frame(y = c(2, 0, 3, 1, 1, 4, 0, 2, 0, 0, 0, 0), x1 = rep(1:4, 3), g = rep(c("a", "b", "c"), each = 4)), 8:11, "every count of level c is zero")
 exists_case("poisson_continuous", "poisson", "y ~ x1 + x2", data.frame(y = c(0, 0, 0, 3, 1, 2, 0, 4, 1, 2), x1 = 1:10, x2 = c(1.5, 2, 0, 0, 0, 0, 0.5, 0, 0, 0)), c(0, 1, 6), "x2 is positive only where y is zero, else zero")
 exists_case("poisson_both_signs", "poisson", "y ~ x1 + x2", data.frame(y = c(0, 0, 0, 3, 1, 2, 0, 4, 1, 2), x1 = 1:10, x2 = c(1.5, -2, 0, 0, 0, 0, 0.5, 0, 0, 0)), (0:0)[0], "x2 is nonzero only where y is zero, but of both signs")
-exists_case("poisson_mostly_zero", "poisson", "y ~ x1 + g", data.frame(y = c(2, 0, 3, 1, 1, 4, 0, 2, 0, 0, 1, 0), x1 = rep(1:4, 3), g = rep(c("a", "b", "c"), each = 4)), (0:0)[0], "one count of level c is positive")
+exists_case("poisson_mostly_zero", "poisson", "y ~ x1 + g", data.frame(y = c(2, 0, 3, 1, 1, 4, 0, 2, 1, 0, 0, 0), x1 = rep(1:4, 3), g = rep(c("a", "b", "c"), each = 4)), (0:0)[0], "one count of level c is positive")
 exists_case("poisson_two_factors", "poisson", "y ~ g + h", data.frame(y = c(2, 1, 3, 4, 0, 1, 5, 2, 2, 0, 0), g = c("p", "p", "q", "q", "q", "r", "r", "s", "s", "p", "q"), h = c("u", "v", "u", "v", "u", "w", "z", "w", "z", "w", "z")),
   9:10, "positive counts join {p, q} with {u, v} and {r, s} with {w, z}; the only crossings, p-w and q-z, are zero; no level is all zero")
 exists_case("gamma", "gamma", "y ~ x1 + g", data.frame(y = c(0.5, 1.2, 2.5, 6, 0.1, 0.2, 0.6, 1.1), x1 = rep(1:4, 2), g = rep(c("a", "b"), each = 4)), (0:0)[0], "positive responses pin every predictor from both sides")
 # multinomial: a pair (row, class) is separated where the row's own class can gain on that class without bound; a row where any of its pairs is
-d <- data.frame(y = c("a", "a", "a", "a", "b", "b", "b", "b", "c", "c", "c"), x1 = c(1, 2, 4, 3, 2, 3, 1, 4, 6, 7, 8))
+d <- data.frame(y = c("a", "a", "a", "a", "b", "b", "b", "b", "c", "c", "c"), x1 = c(1, 2, 4, 3, 2, 3, 5, 4, 6, 7, 8))
 keep_csv(d, "separation_multinomial.csv"); d <- read("separation_multinomial.csv"); X <- model.matrix(~ x1, d); classes <- levels(d$y)
 names_of <- as.vector(outer(colnames(X), classes[-1], function(c, k) paste0(k, ":", c)))
 unit <- function(k) as.numeric(classes[-1] == k)
@@ -240,6 +241,6 @@ finite <- estimable(A[!r$strict, ], names_of); ab <- d$y != "c"
 existence$multinomial <- list(file = "separation_multinomial.csv", family = "multinomial", link = "logit", formula = "y ~ x1", weights = NULL, levels = levels_of(d), base = "a", separated = TRUE,
   separated_rows = I(sort(unique(pairs$row[r$strict])) - 1), separated_pairs = lapply(which(r$strict), function(i) list(pairs$row[i] - 1, pairs$class[i])),
   direction = setNames(r$direction, names_of), aliased = I(character()), finite = I(finite),
-  finite_coef = setNames(settle(X[ab, ], as.numeric(d$y[ab] == "b"), rep(1, sum(ab)), binomial()), paste0("b:", colnames(X)))[finite], reason = "class c lies beyond x1 = 5, classes a and b before it and overlapping")
+  finite_coef = setNames(settle(X[ab, ], as.numeric(d$y[ab] == "b"), rep(1, sum(ab)), binomial()), paste0("b:", colnames(X)))[finite], reason = "class c lies beyond x1 = 5.5, classes a and b before it and overlapping")
 
 writeLines(json(list("made by" = paste0(R.version.string, ", brglm2 ", packageVersion("brglm2")), fits = fits, penalised = penalised_entry, existence = existence)), "bias.json")

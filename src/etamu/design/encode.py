@@ -27,7 +27,7 @@ from etamu.design.parser import Node, write
 from etamu.design.spec import DesignSpec
 from etamu.errors import DataError, FormulaError
 
-__all__ = ["DesignSpec", "Factor", "Scan", "encode", "learn", "offset_of", "weights_of"]
+__all__ = ["DesignSpec", "Factor", "Scan", "encode", "learn", "offset_of", "term_columns", "weights_of"]
 
 Array = np.ndarray[Any, Any]
 Numeric = tuple[str, Array]  # a column's name and values
@@ -53,6 +53,32 @@ def encode(spec: DesignSpec, table: Table, *, unseen: str = "raise") -> Design:
     for term, whole in zip(spec.formula.terms, full, strict=True):
         parts += encoder.term(term, whole)
     return Design(tuple(_named_apart(parts)), table.rows)
+
+
+def term_columns(spec: DesignSpec) -> dict[str, range]:
+    """Which columns of the design each term has, by the term as it is written; the constant belongs to none.
+
+    >>> from etamu.design.encode import learn, term_columns
+    >>> from etamu.design.frames import as_table
+    >>> from etamu.design.terms import read_formula
+    >>> term_columns(learn(read_formula("~ x * g"), as_table({"x": [1.0, 2, 3], "g": ["u", "v", "v"]})))
+    {'x': range(1, 2), 'g': range(2, 3), 'x:g': range(3, 4)}
+    """
+    out: dict[str, range] = {}
+    at = int(spec.formula.intercept)
+    full = fully_coded(spec.formula.terms, spec.factor_of.keys(), spec.formula.intercept)
+    for term, whole in zip(spec.formula.terms, full, strict=True):
+        width = prod(_variable_width(spec, v, v in whole) for v in term)
+        out[_joined(term, {})] = range(at, at + width)
+        at += width
+    return out
+
+
+def _variable_width(spec: DesignSpec, variable: Node, whole: bool) -> int:
+    if variable in spec.factor_of:
+        return len(spec.factor_of[variable].columns(whole))
+    found = declare(variable)
+    return 1 if isinstance(found, (Named, Arithmetic)) else found.width
 
 
 class _Encoder:

@@ -59,7 +59,7 @@ class Binomial(Family):
 
     @np.errstate(all="ignore")
     def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
-        """w y is the number of successes in w trials."""
+        """W y is the number of successes in w trials."""
         from scipy.special import betainc
 
         k, n = np.asarray(w * y), np.asarray(w, dtype=float)

@@ -51,7 +51,7 @@ class Poisson(PowerFamily):
 
     @np.errstate(all="ignore")
     def tails(self, y: Array, mu: Array, w: Array, phi: float) -> tuple[Array, Array, Array]:
-        """w y is a Poisson count of mean w mu."""
+        """W y is a Poisson count of mean w mu."""
         from scipy.special import gammainc, gammaincc, gammaln, xlogy
 
         k, m = np.asarray(w * y), np.asarray(w * mu)

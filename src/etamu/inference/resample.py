@@ -66,7 +66,7 @@ class Jackknife:
                 left = np.where(gone, 0.0, weight)
             return problem.change(weight=left)
 
-        found = _refits(fit, [lambda k=k: without(k) for k in range(len(codes))], self.progress)
+        found = _refits(fit, without, len(codes), self.progress)
         total = times.sum()
         mean = times @ found / total
         return np.asarray((total - 1) / total * ((found - mean).T * times) @ (found - mean))
@@ -115,7 +115,7 @@ def _by_pairs(fit: Fit, bootstrap: Bootstrap) -> Array:
     codes = np.arange(problem.rows) if bootstrap.cluster is None else cluster_codes(bootstrap.cluster, problem.rows)
     groups = int(codes.max()) + 1
     chance = np.bincount(codes, weights=f * (weight > 0), minlength=groups) if bootstrap.cluster is None else np.bincount(codes, weight > 0, groups) > 0
-    size = int(round(float(chance.sum())))
+    size = round(float(chance.sum()))
     seeds = np.random.SeedSequence(bootstrap.seed).spawn(bootstrap.draws)
 
     def sample(k: int) -> Problem:
@@ -123,7 +123,7 @@ def _by_pairs(fit: Fit, bootstrap: Bootstrap) -> Array:
         per = weight / np.where(f > 0, f, 1.0) if bootstrap.cluster is None else weight
         return problem.change(weight=per * drawn)
 
-    return _refits(fit, [lambda k=k: sample(k) for k in range(bootstrap.draws)], bootstrap.progress)
+    return _refits(fit, sample, bootstrap.draws, bootstrap.progress)
 
 
 def _by_scores(fit: Fit, bootstrap: Bootstrap) -> Array:
@@ -145,22 +145,22 @@ def _by_scores(fit: Fit, bootstrap: Bootstrap) -> Array:
     return np.asarray(flat + (factor_of(fit).inverse() @ total).T)
 
 
-def _refits(fit: Fit, problems: list[Callable[[], Problem]], progress: Progress | None) -> Array:
-    """The coefficients of each problem, several at a time; a resample that has no maximum counts as what it is: undefined."""
+def _refits(fit: Fit, problem: Callable[[int], Problem], count: int, progress: Progress | None) -> Array:
+    """The coefficients of problems 0, 1, ..., several at a time; a resample that has no maximum counts as what it is: undefined."""
     control = replace(fit.control, threads=1)
     gamma = fit._estimate().gamma
 
-    def solve(make: Callable[[], Problem]) -> Array | None:
-        solution = again(make(), gamma, control)
+    def solve(k: int) -> Array | None:
+        solution = again(problem(k), gamma, control)
         beta = np.asarray(solution.beta, dtype=float)
         return (beta if beta.ndim == 1 else beta.T.ravel()) if solution.status.ok else None
 
     found: list[Array | None] = []
     with ThreadPoolExecutor(fit.control.threads or cores()) as pool:
-        for one in pool.map(solve, problems):
+        for one in pool.map(solve, range(count)):
             found.append(one)
             if progress is not None:
-                progress(len(found), len(problems))
+                progress(len(found), count)
     lost = sum(one is None for one in found)
     if lost:
         raise UndefinedStatisticError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.design.columns import Levels
+from etamu.design.columns import Levels, Part
 from etamu.errors import UndefinedStatisticError
 from etamu.rows import RowTerms, multinomial_terms, row_terms
 from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
@@ -120,7 +120,9 @@ def _of_arrow(factor: FactorisedArrow) -> Callable[[Slab], Array]:
     ratio = arrow.border / arrow.head[:, None]
 
     def forms(slab: Slab) -> Array:
-        design, rest, large, keep = slab.problem.design, [], None, []
+        design, large = slab.problem.design, None
+        rest: list[Part] = []
+        keep: list[int] = []
         for at, part in design.placed():
             if at == arrow.start and isinstance(part, Levels) and len(part.names) == len(arrow.head):
                 large = part

@@ -1,0 +1,129 @@
+"""What each row does to the fit: leverage, Cook's distance, changes of coefficients, all from one pass and never n x n.
+
+With h the leverage, r_P and r_D the Pearson and deviance residuals, C = H^-1 and sigma_(i) the residual scale without row i:
+
+    cooks_distance  r_P^2 h / ((1 - h)^2 phi p)           dffits    r_D sqrt(h) / (sigma_(i) (1 - h))
+    dfbeta  C x sqrt(W) r_D / (1 - h)                     dfbetas   dfbeta_j / (sigma_(i) sqrt(C_jj))
+    one_step  C x s / (1 - h), the Newton step that the row's absence makes
+    covariance_ratio  1 / ((1 - h) ((n - p - 1 + e^2) / (n - p))^p),  e = r_D / (sigma_(i) sqrt(1 - h))
+
+as R's ``influence.measures`` for a glm (which takes deviance residuals where the exact one step has Pearson's).
+
+References: Cook (1977), Technometrics 19, doi:10.2307/1268249; Belsley, Kuh & Welsch (1980); Pregibon (1981), Ann. Stat. 9,
+doi:10.1214/aos/1176345513; Williams (1987), Appl. Statist. 36, doi:10.2307/2347550.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from etamu.errors import UnknownNameError, unknown
+from etamu.inference.residuals import Rows, rows_of
+from etamu.inference.rowwise import factor_of
+
+if TYPE_CHECKING:
+    from etamu.model import Fit
+
+__all__ = ["Influence"]
+
+Array = np.ndarray[Any, Any]
+_VALUES = ("leverage", "cooks_distance", "dffits", "covariance_ratio")
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Influence of the rows of a fit, each measure computed when it is first asked for.
+
+    ``leverage``, ``cooks_distance``, ``dffits``, ``covariance_ratio`` have shape (n,); ``dfbeta``, ``dfbetas`` and ``one_step`` (n, p),
+    nan for aliased coefficients.
+
+    >>> import etamu as em
+    >>> found = em.glm("lot1 ~ log(u)", em.datasets.clotting(), family="gamma").influence()
+    >>> found.leverage.round(3)[:3], float(found.cooks_distance.max().round(1))
+    (array([0.931, 0.481, 0.19 ]), 7.1)
+    """
+
+    fit: Fit = field(repr=False)
+
+    @cached_property
+    def _values(self) -> dict[str, Array]:
+        parts = [self._of(rows) for rows in rows_of(self.fit, True)]
+        return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(_VALUES)}
+
+    @np.errstate(all="ignore")
+    def _of(self, rows: Rows) -> tuple[Array, ...]:
+        fit, h = self.fit, rows.leverage
+        left, p, df = 1.0 - h, fit.rank, fit.df_residual
+        cook = rows.pearson**2 * h / (left**2 * fit.dispersion * p)
+        sigma = rows.without
+        e = rows.deviance / (sigma * np.sqrt(left))
+        ratio = 1.0 / (left * ((df - 1 + e * e) / df) ** p)
+        return h, cook, e * np.sqrt(h / left), ratio
+
+    @property
+    def leverage(self) -> Array:
+        """Diagonal of the hat matrix, w mu'^2/V x' H^-1 x."""
+        return self._values["leverage"]
+
+    @property
+    def cooks_distance(self) -> Array:
+        """Squared change of the coefficients in their own metric, over p."""
+        return self._values["cooks_distance"]
+
+    @property
+    def dffits(self) -> Array:
+        """Change of a row's own predictor without it, in its standard errors."""
+        return self._values["dffits"]
+
+    @property
+    def covariance_ratio(self) -> Array:
+        """Determinant of the coefficients' covariance without the row over that with it."""
+        return self._values["covariance_ratio"]
+
+    @cached_property
+    def dfbeta(self) -> Array:
+        """Change of each coefficient made by the row, as R."""
+        return self._changes("deviance")
+
+    @cached_property
+    def one_step(self) -> Array:
+        """Change of each coefficient made by the row, to first order exact: beta - beta_(i) by one Newton step."""
+        return self._changes("pearson")
+
+    @cached_property
+    def dfbetas(self) -> Array:
+        """``dfbeta`` in standard errors without the row."""
+        fit = self.fit
+        root = np.sqrt(np.diagonal(fit._unscaled))
+        sigma = np.concatenate([rows.without for rows in rows_of(fit, True)])
+        with np.errstate(all="ignore"):
+            return np.asarray(self.dfbeta / (sigma[:, None] * root))
+
+    @np.errstate(all="ignore")
+    def _changes(self, residual: str) -> Array:
+        fit = self.fit
+        e, inverse = fit._estimate(), factor_of(fit).inverse()
+        t = e.scaling.matrix(len(e.kept))
+        parts = []
+        for rows in rows_of(fit, True):
+            used = rows.slab.vectors[1] > 0
+            size = np.where(used, np.sqrt(rows.terms.weight) * getattr(rows, residual) * np.sign(rows.mean.dmu) / (1.0 - rows.leverage), 0.0)
+            parts.append((size[:, None] * rows.slab.block()) @ inverse @ t.T)
+        out = np.full((sum(map(len, parts)), len(fit.names)), np.nan)
+        out[:, list(e.kept)] = np.concatenate(parts)
+        return out
+
+    def most(self, measure: str = "cooks_distance", count: int = 10) -> dict[str, list[Any]]:
+        """The rows with the largest values of a measure, largest first: ``row`` and ``value``."""
+        if measure not in _VALUES:
+            raise unknown("measure", measure, _VALUES)
+        values = np.abs(self._values[measure])
+        if count < 1:
+            raise UnknownNameError(f"`count` is {count}; ask for at least one row.")
+        order = np.argsort(-np.nan_to_num(values, nan=-math.inf), kind="stable")[:count]
+        return {"row": order.tolist(), "value": values[order].tolist()}
