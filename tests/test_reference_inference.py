@@ -116,3 +116,93 @@ def test_jackknife(data, name):
     close(fit.vcov("jackknife"), R[name]["jackknife"], 1e-8, 1e-12)
     if "jackknife_c1" in R[name]:
         close(fit.vcov("jackknife", cluster=np.arange(200) // 8), R[name]["jackknife_c1"], 1e-8, 1e-12)
+
+
+# ---- intervals ----------------------------------------------------------------------------------------------------
+
+
+def test_profile_intervals(case):
+    fit, want = case
+    if "profile" in want:
+        close(fit.confint(method="profile"), want["profile"], 1e-7, 1e-8)
+
+
+# ---- tests --------------------------------------------------------------------------------------------------------
+
+HYPOTHESES = {"H1": "x1 = x2", "H2": "g", "H3": "2*x1 + x2 = 0.5"}
+
+
+@pytest.mark.parametrize("name", HYPOTHESES)
+def test_hypotheses(case, name):
+    fit, want = case
+    if name not in want.get("tests", {}):
+        pytest.skip("not in the reference")
+    want = want["tests"][name]
+    for method, key in (("wald", "wald"), ("lr", "lr"), ("score", "rao")):
+        if key in want:
+            found = fit.test(HYPOTHESES[name], method, distribution="chi2")
+            close([found.statistic, found.df, found.p_value], [want[key], want["df"], want[f"p_{key}"]], 1e-7, 1e-10)
+            if f"{key}_F" in want:
+                found = fit.test(HYPOTHESES[name], method)
+                close([found.statistic, found.p_value], [want[f"{key}_F"], want[f"p_{key}_F"]], 1e-7, 1e-10)
+
+
+def columns(table, **names):
+    return {ours: np.array([np.nan if v is None else v for v in table[theirs]], dtype=float) for ours, theirs in names.items()}
+
+
+def test_anova_in_sequence(case):
+    fit, want = case
+    if "anova" not in want:
+        pytest.skip("not in the reference")
+    table, want = fit.anova(), want["anova"]
+    for ours, theirs in (
+        ("df", "df"),
+        ("deviance", "deviance"),
+        ("resid_df", "resid_df"),
+        ("resid_deviance", "resid_dev"),
+        ("statistic", "statistic"),
+        ("p_value", "p"),
+    ):
+        close(table[ours], columns(want, x=theirs)["x"], 1e-7, 1e-9)
+    if "rao" in want:
+        close(fit.anova(test="score")["statistic"], columns(want, x="rao")["x"], 1e-7, 1e-9)
+
+
+def check_car(fit, want, terms=None):
+    for key, kind, test in (("II LR", 2, "lr"), ("II Wald", 2, "wald"), ("III LR", 3, "lr"), ("III Wald", 3, "wald"), ("II F", 2, "f"), ("III F", 3, "f")):
+        if key in want:
+            table = fit.anova(type=kind, test=test)
+            for k, term in enumerate(want[key]["terms"]):
+                if term not in ("Residuals", "(Intercept)"):
+                    row = table.row(terms.get(term, term) if terms else term)
+                    close([row["statistic"], row["df"], row["p_value"]], [want[key][c][k] for c in ("statistic", "df", "p")], 1e-6, 1e-9)
+
+
+def test_anova_by_term(case):
+    fit, want = case
+    check_car(fit, want.get("car", {}))
+
+
+@pytest.mark.parametrize("name", ["binomial", "poisson", "gamma log"])
+def test_anova_of_interactions(data, name):
+    want = R[f"{name} interaction"]
+    fit = fitted(name, data, "x1 * C(g, sum) + x2")
+    close(sorted(fit.coef), sorted(want["coef"]), 1e-8, 1e-9)
+    check_car(fit, want["car"], {"g": "C(g, sum)", "x1:g": "x1:C(g, sum)"})
+
+
+def test_drop1(case):
+    fit, want = case
+    if "drop1" not in want:
+        pytest.skip("not in the reference")
+    for test, names in (("lr", ("lrt", "p_lrt")), ("f", ("F", "p_F"))):
+        if names[0] in want["drop1"]:
+            table = fit.drop1(test)
+            close(table["deviance"], columns(want["drop1"], x="deviance")["x"], 1e-8)
+            close(table["df"], columns(want["drop1"], x="df")["x"])
+            for ours, theirs in zip(("statistic", "p_value"), names, strict=True):
+                close(table[ours], columns(want["drop1"], x=theirs)["x"], 1e-7, 1e-9)
+            if "aic" in want["drop1"]:
+                aic = columns(want["drop1"], x="aic")["x"]
+                close(table["aic"] - table["aic"][0], aic - aic[0], 1e-7, 1e-7)

@@ -238,22 +238,87 @@ class Fit:
     def _df(self) -> float | None:
         return None if self.family.dispersion_known else self.df_residual
 
-    def confint(self, level: float = 0.95, method: str = "wald") -> Array:
-        """Confidence intervals, shape (coefficients, 2) in the order of ``labels``; Wald, with t when phi is estimated."""
-        if not isinstance(level, (int, float)):
-            raise SpecificationError(f"`level` is {level!r}; pass a confidence level between 0 and 1, e.g. 0.95.")
-        if method != "wald":
-            raise unknown("method", method, ["wald"])
-        return _wald.interval(self._flat(self.coef), self._flat(self.stderror()), level, self._df)
+    def confint(
+        self,
+        level: float = 0.95,
+        method: str = "wald",
+        *,
+        which: Any = None,
+        vcov: Any = "model",
+        adjust: str | None = None,
+        distribution: str | None = None,
+    ) -> Array:
+        """Confidence intervals, shape (k, 2): of every coefficient in the order of ``labels``, or of the combinations in ``which``.
 
-    def coef_table(self, level: float = 0.95) -> _wald.CoefTable:
-        """Estimates with standard errors, z or t statistics, p-values and Wald limits."""
-        estimate, stderror = self._flat(self.coef), self._flat(self.stderror())
+        ``method`` is "wald" (with any ``vcov``), "profile" (likelihood ratio) or "score".  Wald intervals use t where phi is
+        estimated, the others the normal quantile as R's ``confint`` of a glm; ``distribution="t"`` or ``"z"`` chooses.  ``adjust`` is
+        "bonferroni", "sidak" or (Wald) "max-t", for intervals that hold together.
+
+        Examples
+        --------
+        >>> import etamu as em
+        >>> fit = em.glm("killed / n ~ dose", em.datasets.beetles(), family="binomial", weights="n")
+        >>> fit.confint(method="profile").round(2)
+        array([[-71.44, -51.08],
+               [ 28.85,  40.3 ]])
+        """
+        from etamu.inference.intervals import confint
+
+        return confint(self, level, method, which, vcov, adjust, distribution)
+
+    def coef_table(self, level: float = 0.95, vcov: Any = "model") -> _wald.CoefTable:
+        """Estimates with standard errors, z or t statistics, p-values and Wald limits; ``vcov`` is any kind that :meth:`vcov` takes."""
+        if not (isinstance(vcov, str) and vcov == "model"):
+            vcov = self.vcov(vcov)
+        estimate, stderror = self._flat(self.coef), self._flat(self.stderror(vcov))
         with np.errstate(all="ignore"):
             statistic = estimate / stderror
-        limits = self.confint(level)
+        limits = _wald.interval(estimate, stderror, level, self._df)
         p = _wald.p_values(statistic, self._df)
         return _wald.CoefTable(self.labels, estimate, stderror, statistic, p, limits[:, 0], limits[:, 1], "z" if self._df is None else "t", level)
+
+    # ---- tests --------------------------------------------------------------------------------------------------
+
+    def test(self, hypothesis: Any, method: str = "wald", *, vcov: Any = "model", distribution: str | None = None) -> Any:
+        """Test of linear hypotheses by "wald" (with any ``vcov``), "lr" (likelihood ratio) or "score" (Rao).
+
+        ``hypothesis`` is text ("x1 = x2", "area[B] = area[C] = 0", "2*x1 + x2 = 0.5"; a term's name means all its columns), a list
+        of texts that hold together, or a matrix L (L beta = 0), or (L, r).  The statistic is chi-squared, or F where phi is
+        estimated; ``distribution="chi2"`` or ``"F"`` chooses.
+
+        Examples
+        --------
+        >>> import etamu as em
+        >>> fit = em.glm("breaks ~ wool + tension", em.datasets.warpbreaks(), family="poisson")
+        >>> print(fit.test("tension", "lr"))
+        tension: lr statistic 70.942 on chi2(2), p = 3.94e-16
+        """
+        from etamu.inference.tests import test
+
+        return test(self, hypothesis, method, vcov, distribution)
+
+    def anova(self, other: Fit | None = None, *, type: int = 1, test: str | None = None) -> Any:
+        """Analysis of deviance: this fit against a nested ``other``, or its own terms by ``type`` 1 (in order), 2 or 3.
+
+        ``test`` is "lr" (chi-squared), "f", "score", or "wald" (types 2 and 3); by default "lr" where the dispersion is known, else
+        "f".
+
+        Examples
+        --------
+        >>> import etamu as em
+        >>> fit = em.glm("breaks ~ wool * tension", em.datasets.warpbreaks(), family="poisson")
+        >>> fit.anova().columns["df"]
+        [None, 1, 2, 2]
+        """
+        from etamu.inference.anova import anova, compare
+
+        return anova(self, type, test) if other is None else compare(self, other, test)
+
+    def drop1(self, test: str | None = None) -> Any:
+        """The fit without each term that no other term contains: deviance, AIC and test, as R's ``drop1``."""
+        from etamu.inference.anova import drop1
+
+        return drop1(self, test)
 
     @staticmethod
     def _flat(x: Array) -> Array:

@@ -81,6 +81,8 @@ struct Kernels {
     int (*pairs)(int equations);  // row length of a multinomial's information
     void (*pass)(const Problem&, const Task&, const Result&);
     void (*predictor)(const Problem&, const Task&, double* eta);
+    void (*terms)(const Problem&, const Task&, double* score, double* weight);
+    void (*forms)(const Problem&, const Task&, int q, int64_t cells, double* out);
     void (*accumulate)(const Problem&, const Task&, const double* row_score, const double* row_weight, const Result&);
     bool (*place)(const std::vector<Column>& columns, int64_t rows, int64_t most, bool centred, double* center, double* scale);
     void (*range)(const double* x, int64_t n, double* low_high_sum);

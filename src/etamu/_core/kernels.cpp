@@ -375,6 +375,48 @@ void predictor(const Problem& problem, const Task& task, double* eta) {
     });
 }
 
+// The score factor and the information weight of each row.
+void terms(const Problem& problem, const Task& task, double* score, double* weight) {
+    Scratch& s = scratch();
+    RowBlock& t = s.rows;
+    const Layout layout = layout_of(problem);
+    const double* beta = spread(s, layout, task.beta, 1, layout.columns + W);
+    Block block(problem, task, s, beta);
+    Totals totals;
+    each_block(task, [&](int64_t first, int count) {
+        const int rows = padded(count);
+        load_extra(problem, first, count, rows, t);
+        if (layout.constant) for (int k = 0; k < rows; k += L) store(t.eta + k, load(t.eta + k) + task.beta[0]);
+        block.read(first, count, t.eta, [](int) {});
+        block.add_cells_to(task.cells, t.eta);
+        row_terms(problem, t, rows, task.information, totals, s.ahead);
+        std::copy(t.score, t.score + count, score + first - task.start);
+        std::copy(t.weight, t.weight + count, weight + first - task.start);
+    });
+}
+
+// Sum over q of (x' m_q)^2 for each row x; task.beta holds the m_q side by side, (columns, q), task.cells those of the cells, (q, cells).
+void forms(const Problem& problem, const Task& task, int q, int64_t cells, double* out) {
+    Scratch& s = scratch();
+    const Layout layout = layout_of(problem);
+    const int64_t length = layout.columns + W;
+    const double* beta = spread(s, layout, task.beta, q, length);
+    Block block(problem, task, s, nullptr);
+    each_block(task, [&](int64_t first, int count) {
+        const int rows = padded(count);
+        double* z = s.equations.at_least(size_t(q) * rows);
+        for (int a = 0; a < q; ++a) std::fill(z + a * int64_t(rows), z + (a + 1) * int64_t(rows), layout.constant ? task.beta[a] : 0.0);
+        block.read(first, count, s.rows.eta, [&](int k) { add_predictors(block.x, beta, length, q, k, z); });
+        V sums[MAX_BLOCK / L] = {};
+        for (int a = 0; a < q; ++a) {
+            double* own = z + a * int64_t(rows);
+            block.add_cells_to(task.cells + a * cells, own);
+            for (int k = 0; k < rows; k += L) { V v = load(own + k); sums[k / L] += v * v; }
+        }
+        for (int k = 0; k < count; ++k) out[first - task.start + k] = sums[k / L][k % L];
+    });
+}
+
 // Score and information of rows whose terms were computed elsewhere (a user's family, a start from y).
 void accumulate(const Problem& problem, const Task& task, const double* row_score, const double* row_weight, const Result& result) {
     Scratch& s = scratch();
@@ -496,7 +538,7 @@ void peak(int arithmetic, int64_t loops, double* out) {
 
 namespace etamu {
 const Kernels& ETAMU_KERNELS() {
-    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, accumulate, place, range, factor, solve, quadratic, inverse, function, peak};
+    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, terms, forms, accumulate, place, range, factor, solve, quadratic, inverse, function, peak};
     return table;
 }
 }  // namespace etamu

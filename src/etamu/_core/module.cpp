@@ -124,6 +124,25 @@ struct Plan {
         active->predictor(problem, t, eta.data());
     }
 
+    void terms(int64_t start, int64_t stop, int64_t block, Array beta, Array cell_beta, int information, Array score, Array weight) const {
+        Task t = task(start, stop, block, block, beta, cell_beta, 1, information, 0);
+        if (problem.equations != 1 || problem.family == MULTINOMIAL) throw std::invalid_argument("terms knows one equation");
+        if (score.size() < size_t(stop - start) || weight.size() < size_t(stop - start)) throw std::invalid_argument("row terms are too short");
+        nb::gil_scoped_release release;
+        active->terms(problem, t, score.data(), weight.data());
+    }
+
+    void forms(int64_t start, int64_t stop, int64_t block, Matrix half, Matrix cell_half, Array out) const {
+        const size_t q = half.shape(1);
+        if (problem.family == MULTINOMIAL || half.shape(0) != problem.columns.size() || cell_half.shape(0) != q || cell_half.shape(1) < cells)
+            throw std::invalid_argument("forms: sizes differ");
+        if (start < 0 || stop > problem.rows || start > stop || block < 1 || block > 1024) throw std::invalid_argument("rows out of range");
+        if (out.size() < size_t(stop - start)) throw std::invalid_argument("forms: out is too small");
+        Task t{start, stop, block, block, half.data(), cell_half.data(), 0, 0, 0};
+        nb::gil_scoped_release release;
+        active->forms(problem, t, int(q), int64_t(cell_half.shape(1)), out.data());
+    }
+
     void accumulate(int64_t start, int64_t stop, int64_t block, Array beta, Array cell_beta, Array row_score, Array row_weight, int order,
                     int arithmetic, Array scalars, Array score, Array cell_score, Array table, Array info) const {
         Task t = task(start, stop, block, block, beta, cell_beta, order, 0, arithmetic);
@@ -143,6 +162,8 @@ NB_MODULE(_native, m) {
         .def("sum", &Plan::sum)
         .def("approach", &Plan::approach)
         .def("predictor", &Plan::predictor)
+        .def("terms", &Plan::terms)
+        .def("forms", &Plan::forms)
         .def("accumulate", &Plan::accumulate);
     m.def("instruction_set", [] { return std::string(active->name); });
     m.def("lanes", [] { return active->lanes; });

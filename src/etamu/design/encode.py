@@ -78,6 +78,7 @@ def _variable_width(spec: DesignSpec, variable: Node, whole: bool) -> int:
     if variable in spec.factor_of:
         return len(spec.factor_of[variable].columns(whole))
     found = declare(variable)
+    assert not isinstance(found, Category)  # it would be among the factors
     return 1 if isinstance(found, (Named, Arithmetic)) else found.width
 
 

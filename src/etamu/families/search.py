@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ __all__ = ["invert"]
 _DOUBLINGS = 1100  # the range of doubles, and a little more
 _BISECTIONS = 64
 
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Tails = Callable[[Array], tuple[Array, Array, Array]]
 
 
@@ -25,9 +27,9 @@ def invert(tails: Tails, u: Array, near: Array, most: float, step: Array | None 
     """
     u, near = np.broadcast_arrays(np.asarray(u, dtype=float), np.asarray(near, dtype=float))
 
-    def reached(y: Array) -> Array:
+    def reached(y: Array) -> Bools:
         below, at, above = tails(y)
-        return np.asarray(np.where(u < 0.5, below + at >= u, above <= 1.0 - u))
+        return np.where(u < 0.5, below + at >= u, above <= 1.0 - u)
 
     low, high = np.zeros_like(near), _up(near, step)
     for _ in range(_DOUBLINGS):
@@ -56,7 +58,7 @@ def _up(y: Array, step: Array | None) -> Array:
     return np.maximum(y, 1e-300) if step is None else step * np.maximum(np.ceil(y / step), 1.0)
 
 
-def _on_lattice(reached: Callable[[Array], Array], low: Array, high: Array, step: Array) -> Array:
+def _on_lattice(reached: Callable[[Array], Bools], low: Array, high: Array, step: Array) -> Array:
     k_low, k_high = np.round(low / step), np.round(high / step)
     while (k_high - k_low > 1).any():
         middle = np.floor(0.5 * (k_low + k_high))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.errors import UnknownNameError, unknown
-from etamu.inference.residuals import Rows, rows_of
+from etamu.inference.residuals import Rows, in_parallel, rows_of
 from etamu.inference.rowwise import factor_of
 
 if TYPE_CHECKING:
@@ -51,39 +51,54 @@ class Influence:
     fit: Fit = field(repr=False)
 
     @cached_property
-    def _values(self) -> dict[str, Array]:
-        parts = [self._of(rows) for rows in rows_of(self.fit, True)]
-        return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(_VALUES)}
+    def _distances(self) -> tuple[Array, Array]:
+        """Leverage and Cook's distance: r_P^2 h = W h s^2 / W^2 h comes from the score s and the weight W of a row alone."""
+        fit = self.fit
 
-    @np.errstate(all="ignore")
-    def _of(self, rows: Rows) -> tuple[Array, ...]:
-        fit, h = self.fit, rows.leverage
-        left, p, df = 1.0 - h, fit.rank, fit.df_residual
-        cook = rows.pearson**2 * h / (left**2 * fit.dispersion * p)
-        sigma = rows.without
-        e = rows.deviance / (sigma * np.sqrt(left))
-        ratio = 1.0 / (left * ((df - 1 + e * e) / df) ** p)
-        return h, cook, e * np.sqrt(h / left), ratio
+        @np.errstate(all="ignore")
+        def of(rows: Rows) -> tuple[Array, Array]:
+            (score, weight), h = rows.pulled, rows.leverage
+            if fit.control.information != "expected":
+                weight = rows.slab.pull("expected")[1]
+            pearson = np.where(weight > 0, score * score / weight, 0.0)
+            return h, pearson * h / ((1.0 - h) ** 2 * fit.dispersion * fit.rank)
+
+        parts = in_parallel(fit, of, True)
+        return np.concatenate([h for h, _ in parts]), np.concatenate([d for _, d in parts])
+
+    @cached_property
+    def _ratios(self) -> tuple[Array, Array]:
+        """DFFITS and the covariance ratio."""
+        p, df = self.fit.rank, self.fit.df_residual
+
+        @np.errstate(all="ignore")
+        def of(rows: Rows) -> tuple[Array, Array]:
+            h = rows.leverage
+            e = rows.deviance / (rows.without * np.sqrt(1.0 - h))
+            return e * np.sqrt(h / (1.0 - h)), 1.0 / ((1.0 - h) * ((df - 1 + e * e) / df) ** p)
+
+        parts = in_parallel(self.fit, of, True)
+        return np.concatenate([d for d, _ in parts]), np.concatenate([r for _, r in parts])
 
     @property
     def leverage(self) -> Array:
         """Diagonal of the hat matrix, w mu'^2/V x' H^-1 x."""
-        return self._values["leverage"]
+        return self._distances[0]
 
     @property
     def cooks_distance(self) -> Array:
         """Squared change of the coefficients in their own metric, over p."""
-        return self._values["cooks_distance"]
+        return self._distances[1]
 
     @property
     def dffits(self) -> Array:
         """Change of a row's own predictor without it, in its standard errors."""
-        return self._values["dffits"]
+        return self._ratios[0]
 
     @property
     def covariance_ratio(self) -> Array:
         """Determinant of the coefficients' covariance without the row over that with it."""
-        return self._values["covariance_ratio"]
+        return self._ratios[1]
 
     @cached_property
     def dfbeta(self) -> Array:
@@ -111,8 +126,8 @@ class Influence:
         t = e.scaling.matrix(len(e.kept))
         parts = []
         for rows in rows_of(fit, True):
-            used = rows.slab.vectors[1] > 0
-            size = np.where(used, np.sqrt(rows.terms.weight) * getattr(rows, residual) * np.sign(rows.mean.dmu) / (1.0 - rows.leverage), 0.0)
+            root = np.sqrt(rows.pulled[1]) * np.sign(rows.mean.dmu)
+            size = np.where(root != 0, root * getattr(rows, residual) / (1.0 - rows.leverage), 0.0)
             parts.append((size[:, None] * rows.slab.block()) @ inverse @ t.T)
         out = np.full((sum(map(len, parts)), len(fit.names)), np.nan)
         out[:, list(e.kept)] = np.concatenate(parts)
@@ -122,7 +137,7 @@ class Influence:
         """The rows with the largest values of a measure, largest first: ``row`` and ``value``."""
         if measure not in _VALUES:
             raise unknown("measure", measure, _VALUES)
-        values = np.abs(self._values[measure])
+        values = np.abs(getattr(self, measure))
         if count < 1:
             raise UnknownNameError(f"`count` is {count}; ask for at least one row.")
         order = np.argsort(-np.nan_to_num(values, nan=-math.inf), kind="stable")[:count]

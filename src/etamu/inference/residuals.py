@@ -13,16 +13,19 @@ J. Comput. Graph. Stat. 5, doi:10.1080/10618600.1996.10474708.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etamu.core import cores
 from etamu.design.encode import term_columns
 from etamu.errors import UndefinedStatisticError, unknown
-from etamu.inference.rowwise import Slab, factor_of, leverage, slabs
+from etamu.inference.rowwise import Slab, factor_of, leverage, slabs, terms_of
 from etamu.links import Mean
 from etamu.rows import RowTerms
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Rows", "residuals", "rows_of"]
 
 Array = np.ndarray[Any, Any]
+_FEW = 20_000  # rows that are not worth another thread
 _ONE = 1e-10  # 1 - h below which a row is fitted exactly
 
 
@@ -58,17 +62,18 @@ class Rows:
 
     @cached_property
     def terms(self) -> RowTerms:
-        from etamu.inference.rowwise import terms_of
-
         return terms_of(self.slab.problem, self.y, self.weight, self.slab.eta, "expected")
 
     @cached_property
     def leverage(self) -> Array:
         """H = w mu'^2/V x' H^-1 x of one observation, 0 where the weight is."""
         assert self.forms is not None
-        used = self.slab.vectors[1] > 0
-        weight = self.terms.weight if self.fit.control.information == "expected" else self.slab.terms("observed").weight
-        return np.where(used, weight * self.forms(self.slab), 0.0)
+        return self.pulled[1] * self.forms(self.slab)
+
+    @cached_property
+    def pulled(self) -> tuple[Array, Array]:
+        """Score factor and information weight of one observation, as the fit has them."""
+        return self.slab.pull(self.fit.control.information)
 
     @cached_property
     def response(self) -> Array:
@@ -119,13 +124,31 @@ def rows_of(fit: Fit, with_leverage: bool) -> Any:
         yield Rows(fit, slab, forms)
 
 
+def in_parallel(fit: Fit, of: Callable[[Rows], Any], with_leverage: bool) -> list[Any]:
+    """What ``of`` says of the rows, slab by slab, several at a time, in the order of the rows."""
+    threads = fit.control.threads or cores()
+    if threads == 1 or fit._problem().rows < _FEW:
+        return [of(rows) for rows in rows_of(fit, with_leverage)]
+    out: list[Any] = []
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for rows in rows_of(fit, with_leverage):
+            waiting.append(pool.submit(of, rows))
+            if len(waiting) > 2 * threads:  # no more is read than is worked on
+                out.append(waiting.popleft().result())
+        out += [one.result() for one in waiting]
+    return out
+
+
 def residuals(fit: Fit, kind: str, seed: int) -> Array:
     """One value per row, or a column per term for partial residuals."""
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     make, with_leverage = KINDS[kind](fit, seed)
-    with np.errstate(all="ignore"):
-        return np.concatenate([make(rows) for rows in rows_of(fit, with_leverage)])
+    if kind == "quantile":  # draws in the order of the rows
+        with np.errstate(all="ignore"):
+            return np.concatenate([make(rows) for rows in rows_of(fit, with_leverage)])
+    return np.concatenate(in_parallel(fit, np.errstate(all="ignore")(make), with_leverage))
 
 
 Maker = Callable[["Fit", int], tuple[Callable[[Rows], Array], bool]]
@@ -134,7 +157,7 @@ Maker = Callable[["Fit", int], tuple[Callable[[Rows], Array], bool]]
 def _scaled(name: str) -> Maker:
     def make(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
         root = math.sqrt(fit.dispersion)
-        return lambda rows: rows.over(getattr(rows, name)) / root, True
+        return lambda rows: np.asarray(rows.over(getattr(rows, name)) / root), True
 
     return make
 
@@ -142,11 +165,11 @@ def _scaled(name: str) -> Maker:
 def _studentized(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
     if fit.family.dispersion_known:
         return lambda rows: rows.together, True
-    return lambda rows: rows.together / rows.without, True
+    return lambda rows: np.asarray(rows.together / rows.without), True
 
 
 def _anscombe(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
-    return lambda rows: np.sqrt(rows.weight) * fit.family.normalised(rows.y, rows.mean.mu), False
+    return lambda rows: np.asarray(np.sqrt(rows.weight) * fit.family.normalised(rows.y, rows.mean.mu)), False
 
 
 def _quantile(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
@@ -159,7 +182,7 @@ def _quantile(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
         below, at, above = fit.family.tails(rows.y, rows.mean.mu, rows.weight, phi)
         share = rng.uniform(size=len(below))
         low, high = below + share * at, above + (1 - share) * at
-        return np.where(low < high, ndtri(low), -ndtri(high))
+        return np.asarray(np.where(low < high, ndtri(low), -ndtri(high)))
 
     return make, False
 
@@ -208,8 +231,15 @@ def _term_means(fit: Fit, columns: dict[str, range]) -> Array:
     return total / weight
 
 
+def _plain(name: str) -> Maker:
+    def make(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
+        return lambda rows: np.asarray(getattr(rows, name)), False
+
+    return make
+
+
 KINDS: dict[str, Maker] = {
-    **{name: (lambda fit, seed, name=name: (lambda rows: getattr(rows, name), False)) for name in ("response", "working", "pearson", "deviance")},
+    **{name: _plain(name) for name in ("response", "working", "pearson", "deviance")},
     "standardized_pearson": _scaled("pearson"),
     "standardized_deviance": _scaled("deviance"),
     "studentized": _studentized,

@@ -7,7 +7,7 @@ stands for f observations; its terms are those of one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,12 +33,17 @@ _LEAST, _MOST = 64, 32_768
 
 @dataclass(frozen=True)
 class Slab:
-    """Some rows of a problem at the estimate: ``first`` is the number of the first among all rows, ``eta`` their predictors."""
+    """Some rows of a source at the estimate: ``first`` is the number of the first among all rows, ``eta`` their predictors."""
 
-    problem: Problem
+    source: Memory
     rows: slice
     first: int
     eta: Array
+    gamma: Array
+
+    @property
+    def problem(self) -> Problem:
+        return self.source.problem
 
     @property
     def frequency(self) -> Array:
@@ -58,9 +63,21 @@ class Slab:
         y, w = self.vectors
         return terms_of(self.problem, y, w, self.eta, information)
 
+    def pull(self, information: str) -> tuple[Array, Array]:
+        """Score factor and information weight of one observation in each row, by the core where it can."""
+        score, weight = self.source.terms(self.rows, self.eta, self.gamma, information)
+        if self.problem.frequency is None:
+            return score, weight
+        f = self.frequency
+        return score / _like(f, score), weight / _like(f, weight)
+
     def block(self) -> Array:
         """The rows of the design."""
         return self.problem.design.block(self.rows)
+
+
+def _like(f: Array, values: Array) -> Array:
+    return np.asarray(np.where(f > 0, f, 1.0).reshape(-1, *(1,) * (values.ndim - 1)))
 
 
 def terms_of(problem: Problem, y: Array, w: Array, eta: Array, information: str) -> RowTerms:
@@ -77,7 +94,7 @@ def slabs(fit: Fit) -> Iterator[Slab]:
         step = max(_LEAST, min(_MOST, _NUMBERS // max(part.design.width, 1)))
         for a in range(0, part.rows, step):
             rows = slice(a, min(a + step, part.rows))
-            yield Slab(part, rows, first + a, source.predictor(rows, gamma))
+            yield Slab(source, rows, first + a, source.predictor(rows, gamma), gamma)
         first += part.rows
 
 
@@ -96,7 +113,7 @@ def factor_of(fit: Fit, sums: Sums | None = None) -> Factorised | FactorisedArro
         raise UndefinedStatisticError(
             f"the information of this fit is singular (status {fit.status.name}), so this statistic does not exist; {fit.status.value}"
         )
-    return found
+    return replace(found, target=None) if isinstance(found, Factorised) else found  # of any right side, not the fit's own
 
 
 def leverage(factor: Factorised | FactorisedArrow) -> Callable[[Slab], Array]:
@@ -107,11 +124,7 @@ def leverage(factor: Factorised | FactorisedArrow) -> Callable[[Slab], Array]:
 def _of_dense(factor: Factorised) -> Callable[[Slab], Array]:
     half = factor.half_inverse()
 
-    def forms(slab: Slab) -> Array:
-        z = slab.block() @ half
-        return np.asarray(np.einsum("ij,ij->i", z, z))
-
-    return forms
+    return lambda slab: slab.source.forms(slab.rows, half)
 
 
 def _of_arrow(factor: FactorisedArrow) -> Callable[[Slab], Array]:

@@ -18,10 +18,10 @@ import numpy as np
 
 from etamu.design.frames import as_vector, encode_labels
 from etamu.errors import LengthError, MissingValueError, SpecificationError, UndefinedStatisticError, unknown
-from etamu.inference.rowwise import Slab, at_estimate, factor_of, leverage, slabs, terms_of
+from etamu.inference.rowwise import Slab, at_estimate, factor_of, leverage, slabs
 from etamu.rows import RowTerms
 from etamu.solvers.linalg import Factorised, FactorisedArrow
-from etamu.sources.problem import Problem
+from etamu.sources.memory import Memory
 from etamu.sources.streamed import open_source
 from etamu.sums import Arrow, Request, Sums
 
@@ -64,23 +64,23 @@ def _meat(fit: Fit, sums: Sums, factor: Factorised | FactorisedArrow, order: int
     """Sum of s^2 x x' over the observations, each s corrected for its leverage."""
     forms = leverage(factor) if order >= 2 else None
 
-    def terms(problem: Problem, rows: slice, eta: Array) -> RowTerms:
-        slab = Slab(problem, rows, 0, eta)
-        y, w = slab.vectors
-        own = terms_of(problem, y, w, eta, fit.control.information)
-        f = slab.frequency
-        if own.score.ndim == 2:
-            outer = own.score[:, :, None] * own.score[:, None, :] * f[:, None, None]
-            return RowTerms(np.zeros_like(f), np.zeros_like(f), np.zeros_like(own.score), outer)
-        squared = f * own.score**2
-        if forms is not None:
-            kept = 1.0 - own.weight * forms(slab)
-            _refuse_full_leverage(kept, own.score, order)
-            squared = np.where(own.score == 0, 0.0, squared / np.where(kept > 0, kept, 1.0) ** (order - 1))
-        return RowTerms(np.zeros_like(f), np.zeros_like(f), np.zeros_like(f), squared)
+    gamma = fit._estimate().gamma
 
-    e = fit._estimate()
-    found = open_source(fit._problem(), fit.control.threads).total(terms, Request(e.gamma, 2)).information
+    def terms(source: Memory, rows: slice, eta: Array) -> RowTerms:
+        slab = Slab(source, rows, 0, eta, gamma)
+        score, weight = slab.pull(fit.control.information)
+        f = slab.frequency
+        nothing = np.zeros(len(f))
+        if score.ndim == 2:
+            return RowTerms(nothing, nothing, np.zeros_like(score), score[:, :, None] * score[:, None, :] * f[:, None, None])
+        squared = f * score**2
+        if forms is not None:
+            kept = 1.0 - weight * forms(slab)
+            _refuse_full_leverage(kept, score, order)
+            squared = np.where(score == 0, 0.0, squared / np.where(kept > 0, kept, 1.0) ** (order - 1))
+        return RowTerms(nothing, nothing, nothing, squared)
+
+    found = open_source(fit._problem(), fit.control.threads).total(terms, Request(gamma, 2)).information
     return found.dense() if isinstance(found, Arrow) else np.asarray(found)
 
 
@@ -101,7 +101,7 @@ def sandwich(factor: Factorised | FactorisedArrow, meat: Array) -> Array:
 
 def scores(slab: Slab, information: str) -> Array:
     """The score of each row with all its observations, (rows, p), or (rows, qp) with equations outermost."""
-    own = slab.terms(information).score
+    own = slab.pull(information)[0]
     x = slab.block()
     f = slab.frequency
     if own.ndim == 1:
@@ -226,15 +226,15 @@ def _adjusted_meat(fit: Fit, codes: Array, factor: Factorised | FactorisedArrow)
     p = len(factor.scale)
     u, own = np.zeros((groups, p)), np.zeros((groups, p, p))
     for slab in slabs(fit):
-        terms, x, f = slab.terms(fit.control.information), slab.block(), slab.frequency
+        (score, weight), x, f = slab.pull(fit.control.information), slab.block(), slab.frequency
         here = codes[slab.first : slab.first + len(x)]
         order = np.argsort(here, kind="stable")
         edges = np.flatnonzero(np.r_[True, np.diff(here[order]) > 0, True])
         for a, b in itertools.pairwise(edges.tolist()):
             rows = order[a:b]
             g = here[rows[0]]
-            u[g] += x[rows].T @ (f * terms.score)[rows]
-            own[g] += x[rows].T @ ((f * terms.weight)[rows, None] * x[rows])
+            u[g] += x[rows].T @ (f * score)[rows]
+            own[g] += x[rows].T @ ((f * weight)[rows, None] * x[rows])
     inverse = factor.inverse()
     left = np.eye(p) - own @ inverse
     if (np.linalg.svd(left, compute_uv=False)[:, -1] < _ONE).any():

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from etamu.core import cores
-from etamu.rows import starting_terms
+from etamu.rows import RowTerms, starting_terms
 from etamu.sources import native, plain
 from etamu.sources.factor import factor_rows
 from etamu.sources.problem import Problem, Within, chunk_edges
@@ -110,10 +110,13 @@ class Memory:
             return self._over_chunks(lambda a, b: factor_rows(self.problem, slice(a, b), request))
         if self.plan is not None and self.plan.fused:
             return self.plan.sum(self.edges, self.threads, request)
-        return self.total(plain.own_terms(request.information), request)
+        return self._total(plain.own_terms(request.information), request)
 
-    def total(self, terms: native.Terms, request: Request) -> Sums:
-        """The sums of row terms that need not be those of a family: ``terms(problem, rows, eta)`` at ``request.beta``."""
+    def total(self, terms: Callable[[Memory, slice, np.ndarray], RowTerms], request: Request) -> Sums:
+        """The sums of row terms that need not be those of a family: ``terms(source, rows, eta)`` at ``request.beta``."""
+        return self._total(lambda problem, rows, eta: terms(self, rows, eta), request)
+
+    def _total(self, terms: native.Terms, request: Request) -> Sums:
         plan = self.plan
         if plan is None or self.problem.equations is not None:
             return self._over_chunks(lambda a, b: plain.add_rows(self.problem, slice(a, b), request, terms))
@@ -152,6 +155,20 @@ class Memory:
     def predictor(self, rows: slice, beta: np.ndarray) -> np.ndarray:
         """Eta of those rows."""
         return self.plan.predictor(rows.start, rows.stop, beta) if self.plan else plain.predictor(self.problem, rows, beta)
+
+    def terms(self, rows: slice, eta: np.ndarray, beta: np.ndarray, information: str) -> tuple[np.ndarray, np.ndarray]:
+        """Score factor and information weight of each of those rows, whose predictors are ``eta`` at ``beta``."""
+        if self.plan is not None and self.plan.fused and self.problem.equations is None:
+            return self.plan.terms(rows.start, rows.stop, beta, information)
+        found = plain.own_terms(information)(self.problem, rows, eta)
+        return found.score, found.weight
+
+    def forms(self, rows: slice, half: np.ndarray) -> np.ndarray:
+        """The squared length of half' x for each row x."""
+        if self.plan is not None and self.problem.equations is None:
+            return self.plan.forms(rows.start, rows.stop, half)
+        z = self.problem.design.block(rows) @ half
+        return np.asarray(np.einsum("ij,ij->i", z, z))
 
     def map(self, kernel: Callable[[Problem, slice, np.ndarray], np.ndarray], beta: np.ndarray) -> np.ndarray:
         """kernel(problem, rows, eta) for each stretch of rows, joined in row order."""

@@ -187,6 +187,20 @@ class Plan:
         self.core.predictor(start, stop, self.block, *self.layout.split(beta), eta)
         return eta
 
+    def terms(self, start: int, stop: int, beta: Array, information: str) -> tuple[Array, Array]:
+        """Score factor and information weight of rows [start, stop)."""
+        score, weight = np.empty(stop - start), np.empty(stop - start)
+        self.core.terms(start, stop, self.block, *self.layout.split(beta), int(information == "observed"), score, weight)
+        return score, weight
+
+    def forms(self, start: int, stop: int, half: Array) -> Array:
+        """The squared length of half' x for each row x; half is (p, q)."""
+        parts = [self.layout.split(column) for column in half.T]
+        stored = np.ascontiguousarray(np.array([own for own, _ in parts]).T) if self.layout.stored else np.empty((0, len(parts)))
+        out = np.empty(stop - start)
+        self.core.forms(start, stop, self.block, stored, np.array([cells for _, cells in parts]).reshape(len(parts), -1), out)
+        return out
+
 
 def _aligned(size: int) -> Array:
     """Room for that many numbers, beginning on a cache line."""

@@ -14,8 +14,8 @@ import numpy as np
 from etamu.design.columns import Design
 from etamu.families.base import Family
 from etamu.links import Link
+from etamu.rows import RowTerms
 from etamu.sources.memory import Memory, Sample
-from etamu.sources.native import Terms
 from etamu.sources.problem import Problem
 from etamu.sums import Request, Sums
 
@@ -134,7 +134,7 @@ class StreamSource:
 
         return self._total(lambda part: Memory(part, self.threads).sum(request), tell)
 
-    def total(self, terms: Terms, request: Request) -> Sums:
+    def total(self, terms: Callable[[Memory, slice, Array], RowTerms], request: Request) -> Sums:
         """The sums of row terms that need not be those of a family."""
         return self._total(lambda part: Memory(part, self.threads).total(terms, request), lambda total: None)
 

@@ -1,0 +1,196 @@
+"""Linear hypotheses as text: "x1 = x2", "area[B] = area[C] = 0", "2*x1 + x2 = 0.5" -> L beta = r.
+
+Text is cut into the names that the model has, numbers and + - * / = , ; and nothing else; it is never evaluated.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from etamu.errors import FormulaError, LengthError, SpecificationError, unknown
+
+__all__ = ["Hypothesis", "read_hypothesis"]
+
+Array = np.ndarray[Any, Any]
+_NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?")
+_WORD = re.compile(r"[^\s=+\-*/,;]+")
+_LONGEST = 20_000
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """``matrix`` (m, P) times the coefficients is ``value`` (m,)."""
+
+    matrix: Array
+    value: Array
+    text: str
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+def read_hypothesis(given: Any, labels: Sequence[str], terms: Mapping[str, Sequence[int]]) -> Hypothesis:
+    """A hypothesis from text, several texts, or a matrix; a bare name or term says that it is zero."""
+    if isinstance(given, np.ndarray) and given.dtype.kind in "fiub":
+        return _of_matrix(given, np.zeros(1 if given.ndim == 1 else len(given)), labels)
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], np.ndarray):
+        return _of_matrix(given[0], np.atleast_1d(np.asarray(given[1], dtype=float)), labels)
+    texts = [given] if isinstance(given, str) else list(given) if isinstance(given, (list, tuple)) else None
+    if texts is None or not all(isinstance(t, str) for t in texts) or not texts:
+        raise SpecificationError(f"`hypothesis` is a {type(given).__name__}; pass text such as 'x1 = x2', a list of texts, or a matrix.")
+    rows, values = [], []
+    for text in texts:
+        if len(text) > _LONGEST:
+            raise FormulaError(f"`hypothesis` has {len(text):,} characters; the limit is {_LONGEST:,}.")
+        for equation in re.split(r"[,;]", text) if not _has_comma(labels, text) else _split(text, labels, terms):
+            if equation.strip() or len(texts) == 1:
+                for row, value in _equation(equation, labels, terms):
+                    rows.append(row)
+                    values.append(value)
+    return _checked(Hypothesis(np.array(rows), np.array(values), "; ".join(texts)))
+
+
+def _of_matrix(matrix: Array, value: Array, labels: Sequence[str]) -> Hypothesis:
+    matrix = np.atleast_2d(np.asarray(matrix, dtype=float))
+    if matrix.ndim != 2 or matrix.shape[1] != len(labels):
+        raise LengthError(f"`hypothesis` has shape {matrix.shape} but the model has {len(labels)} coefficients; pass one column per coefficient.")
+    if value.shape != (len(matrix),):
+        raise LengthError(f"`hypothesis` has {len(matrix)} rows but {value.size} values; pass one value per row.")
+    if not (np.isfinite(matrix).all() and np.isfinite(value).all()):
+        raise SpecificationError("`hypothesis` holds nan or inf; pass finite numbers.")
+    return _checked(Hypothesis(matrix, value, f"{len(matrix)} linear restrictions"))
+
+
+def _checked(found: Hypothesis) -> Hypothesis:
+    zero = ~found.matrix.any(axis=1) if len(found) else np.zeros(0, dtype=bool)
+    if len(found) == 0 or zero.any():
+        raise SpecificationError(f"`hypothesis` {found.text[:80]!r} restricts no coefficient; name at least one in each equation.")
+    if np.linalg.matrix_rank(found.matrix / np.abs(found.matrix).max(axis=1, keepdims=True)) < len(found):
+        raise SpecificationError(f"`hypothesis` {found.text[:80]!r} says the same twice, or contradicts itself; give linearly independent equations.")
+    return found
+
+
+def _has_comma(labels: Sequence[str], text: str) -> bool:
+    """Whether a name in the text holds a comma itself, as poly(x, 2)[1] does."""
+    return any(("," in label or ";" in label) and label in text for label in labels)
+
+
+def _split(text: str, labels: Sequence[str], terms: Mapping[str, Sequence[int]]) -> list[str]:
+    """Equations between commas that belong to no name."""
+    out, start = [], 0
+    for kind, _, begin, end in _tokens(text, labels, terms):
+        if kind in (",", ";"):
+            out.append(text[start:begin])
+            start = end
+    return [*out, text[start:]]
+
+
+def _tokens(text: str, labels: Sequence[str], terms: Mapping[str, Sequence[int]]) -> list[tuple[str, Any, int, int]]:
+    """(kind, value, begin, end): names longest first, numbers, and single characters."""
+    names = sorted({*labels, *terms}, key=len, reverse=True)
+    out: list[tuple[str, Any, int, int]] = []
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        if text[at] == "`":
+            end = text.find("`", at + 1)
+            if end < 0:
+                raise FormulaError(f"`hypothesis` {text[:80]!r} has a backquote that is not closed.")
+            out.append(("name", text[at + 1 : end], at, end + 1))
+            at = end + 1
+            continue
+        name = next((n for n in names if text.startswith(n, at) and _ends_here(text, at + len(n), n)), None)
+        number = None if name is not None else _NUMBER.match(text, at)
+        if name is not None:
+            out.append(("name", name, at, at + len(name)))
+            at += len(name)
+        elif number is not None and _ends_here(text, number.end(), "0"):
+            out.append(("number", float(number.group()), at, number.end()))
+            at = number.end()
+        elif text[at] in "+-*/=,;":
+            out.append((text[at], text[at], at, at + 1))
+            at += 1
+        else:
+            word = _WORD.match(text, at)
+            raise unknown("coefficient", word.group()[:80] if word else text[at], labels)
+    return out
+
+
+def _ends_here(text: str, at: int, name: str) -> bool:
+    """Whether a name that stops at ``at`` is not the beginning of a longer word."""
+    return at >= len(text) or not (name[-1].isalnum() or name[-1] in "_.)]") or not (text[at].isalnum() or text[at] in "_.[(:")
+
+
+def _equation(text: str, labels: Sequence[str], terms: Mapping[str, Sequence[int]]) -> list[tuple[Array, float]]:
+    """A = b = c as a - b = 0, b - c = 0; a side alone is zero."""
+    tokens = _tokens(text, labels, terms)
+    if len(tokens) == 1 and tokens[0][0] == "name" and tokens[0][1] not in labels and tokens[0][1] in terms:
+        return [(_unit(j, len(labels)), 0.0) for j in terms[tokens[0][1]]]
+    sides: list[list[tuple[str, Any, int, int]]] = [[]]
+    for token in tokens:
+        if token[0] == "=":
+            sides.append([])
+        else:
+            sides[-1].append(token)
+    found = [_linear(side, labels, text) for side in sides]
+    if len(found) == 1:
+        found.append((np.zeros(len(labels)), 0.0))
+    return [(a[0] - b[0], b[1] - a[1]) for a, b in itertools.pairwise(found)]
+
+
+def _unit(j: int, size: int) -> Array:
+    out = np.zeros(size)
+    out[j] = 1.0
+    return out
+
+
+def _linear(tokens: list[tuple[str, Any, int, int]], labels: Sequence[str], text: str) -> tuple[Array, float]:
+    """The coefficients and the constant of one side."""
+    row, constant, at = np.zeros(len(labels)), 0.0, 0
+
+    def wrong() -> FormulaError:
+        return FormulaError(f"`hypothesis` {text[:80]!r} cannot be read; write sums of numbers times names, such as '2*x1 - x2 = 0.5'.")
+
+    if not tokens:
+        raise wrong()
+    while at < len(tokens):
+        sign = 1.0
+        if tokens[at][0] in "+-":
+            while at < len(tokens) and tokens[at][0] in ("+", "-"):
+                sign = -sign if tokens[at][0] == "-" else sign
+                at += 1
+        elif at:
+            raise wrong()
+        factor, name, divide, expect = sign, None, False, True
+        while at < len(tokens) and tokens[at][0] not in ("+", "-"):
+            kind, value = tokens[at][:2]
+            if expect and kind == "number":
+                if divide and value == 0:
+                    raise wrong()
+                factor = factor / value if divide else factor * value
+            elif expect and kind == "name" and name is None and not divide:
+                name = value
+            elif not expect and kind in "*/":
+                divide = kind == "/"
+                expect, at = True, at + 1
+                continue
+            else:
+                raise wrong()
+            expect, at = False, at + 1
+        if expect:
+            raise wrong()
+        if name is None:
+            constant += factor
+        else:
+            if name not in labels:
+                raise unknown("coefficient", name, labels)
+            row[list(labels).index(name)] += factor
+    return row, constant

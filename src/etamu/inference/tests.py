@@ -1,0 +1,137 @@
+"""Tests of linear hypotheses L beta = r, three ways.
+
+    wald   (L b - r)' (L V L')^-1 (L b - r)            lr     (deviance under the hypothesis - deviance) / phi
+    score  s' H^-1 s / phi at the estimate under the hypothesis (Rao)
+
+each against chi-squared with m degrees of freedom, or over m against F where phi is estimated.
+
+References: Rao (1948), doi:10.1017/S0305004100023987; Buse (1982), Am. Statistician 36, doi:10.2307/2683166.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from etamu.errors import UndefinedStatisticError, unknown
+from etamu.inference.hypotheses import Hypothesis, read_hypothesis
+from etamu.inference.refit import on_fit_scale, restricted, shaped
+from etamu.inference.residuals import partial_columns
+from etamu.inference.rowwise import factor_of
+from etamu.inference.tails import log_chi2, log_f, shown
+from etamu.solvers.linalg import factorise
+from etamu.sources.streamed import open_source
+from etamu.sums import Request
+
+if TYPE_CHECKING:
+    from etamu.model import Fit
+
+__all__ = ["Test", "hypothesis_of", "require_converged", "test", "verdict"]
+
+Array = np.ndarray[Any, Any]
+METHODS = ("wald", "lr", "score")
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test statistic with its degrees of freedom; ``log_p`` is the logarithm of the p-value, which does not underflow."""
+
+    __test__ = False  # not for pytest
+
+    method: str
+    statistic: float
+    df: float
+    df_residual: float | None
+    log_p: float
+    hypothesis: str = ""
+    estimate: float | None = None
+
+    @property
+    def p_value(self) -> float:
+        """The p-value; 0.0 where no double can hold it, see ``log_p``."""
+        return math.exp(self.log_p)
+
+    @property
+    def distribution(self) -> str:
+        """The reference distribution."""
+        return f"chi2({self.df:g})" if self.df_residual is None else f"F({self.df:g}, {self.df_residual:g})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, by name."""
+        keys = ("method", "hypothesis", "statistic", "df", "df_residual")
+        return {**{k: getattr(self, k) for k in keys}, "distribution": self.distribution, "p_value": self.p_value, "log_p": self.log_p}
+
+    def __str__(self) -> str:
+        what = f"{self.hypothesis}: " if self.hypothesis else ""
+        return f"{what}{self.method} statistic {self.statistic:.5g} on {self.distribution}, p = {shown(self.log_p)}"
+
+
+def verdict(method: str, chi2: float, df: float, residual: float | None, text: str = "") -> Test:
+    """The test of a chi-squared statistic; over df and against F with ``residual`` degrees of freedom, if these are given."""
+    if residual is None:
+        return Test(method, chi2, df, None, log_chi2(chi2, df), text)
+    return Test(method, chi2 / df, df, residual, log_f(chi2 / df, df, residual), text)
+
+
+def require_converged(fit: Fit, what: str) -> None:
+    if not fit.converged:
+        raise UndefinedStatisticError(f"{what} needs a maximum, and this fit ended {fit.status.name}. {fit.status.value}")
+
+
+def hypothesis_of(fit: Fit, given: Any) -> Hypothesis:
+    """The hypothesis on the fit's labels; names of terms stand for their columns."""
+    terms = {} if fit.class_names is not None else partial_columns(fit)
+    return read_hypothesis(given, fit.labels, terms)
+
+
+def test(fit: Fit, given: Any, method: str, vcov: Any, distribution: str | None) -> Test:
+    """One test of one hypothesis."""
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    if distribution not in (None, "chi2", "F"):
+        raise unknown("distribution", distribution, ["chi2", "F"])
+    found = hypothesis_of(fit, given)
+    residual = fit._df if distribution is None else fit.df_residual if distribution == "F" else None
+    if method != "wald" and not (isinstance(vcov, str) and vcov == "model"):
+        raise UndefinedStatisticError("`vcov` belongs to the Wald test; likelihood ratio and score tests have none to choose.")
+    chi2: float = {"wald": _wald, "lr": _ratio, "score": _score}[method](fit, found, vcov)
+    return verdict(method, chi2, len(found), residual, found.text)
+
+
+def _wald(fit: Fit, found: Hypothesis, vcov: Any) -> float:
+    require_converged(fit, "a Wald test")
+    on_fit_scale(fit, found)  # refuses aliased coefficients
+    used = found.matrix.any(axis=0)
+    matrix = found.matrix[:, used]
+    gap = matrix @ fit._flat(fit.coef)[used] - found.value
+    spread = matrix @ fit.vcov(vcov)[np.ix_(used, used)] @ matrix.T
+    if not np.isfinite(spread).all() or np.linalg.matrix_rank(spread, hermitian=True) < len(found):
+        raise UndefinedStatisticError("the covariance of the tested combinations is singular (fewer clusters than restrictions?), so no Wald test exists.")
+    return float(gap @ np.linalg.solve(spread, gap))
+
+
+def _ratio(fit: Fit, found: Hypothesis, vcov: Any) -> float:
+    require_converged(fit, "a likelihood-ratio test")
+    _, solution = _under(fit, found)
+    return float(max(solution.sums.deviance - fit.deviance, 0.0) / fit.dispersion)
+
+
+def _score(fit: Fit, found: Hypothesis, vcov: Any) -> float:
+    beta, _ = _under(fit, found)
+    problem = fit._problem()
+    sums = open_source(problem, fit.control.threads).sum(Request(shaped(beta, problem.shape), 2, "expected"))
+    factor = factorise(sums)
+    if factor is None or sums.score is None:
+        raise UndefinedStatisticError("the information under the hypothesis is singular, so no score test exists.")
+    score = sums.score if sums.score.ndim == 1 else sums.score.T.ravel()
+    return float(score @ factor.solve(score)) / fit.dispersion
+
+
+def _under(fit: Fit, found: Hypothesis) -> Any:
+    beta, solution = restricted(fit, on_fit_scale(fit, found), factor_of(fit))
+    if not solution.status.ok:
+        raise UndefinedStatisticError(f"the fit under {found.text[:80]!r} ended {solution.status.name}, so its deviance is no maximum. {solution.status.value}")
+    return beta, solution
