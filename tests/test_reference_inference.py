@@ -206,3 +206,22 @@ def test_drop1(case):
             if "aic" in want["drop1"]:
                 aic = columns(want["drop1"], x="aic")["x"]
                 close(table["aic"] - table["aic"][0], aic - aic[0], 1e-7, 1e-7)
+
+
+# ---- predictions --------------------------------------------------------------------------------------------------
+
+
+def test_predictions(case):
+    fit, want = case
+    want = want["prediction"]
+    new = {k: np.array(v) for k, v in want["newdata"].items()}
+    offset = {"offset": new["offset"]} if fit.offset_given or fit.offset else {}
+    scale = 1.0
+    for kind in ("link", "response"):
+        found = fit.predict(new, kind, se=True, **offset)
+        close(found.fit, want[kind]["fit"])
+        close(found.stderror * scale, want[kind]["se"], 1e-7)
+    found = fit.predict(new, "terms", se=True, **offset)
+    assert list(fit.terms) == want["terms"]["names"]
+    close(found.fit, want["terms"]["fit"], 1e-7, 1e-10)
+    close(found.stderror, want["terms"]["se"], 1e-7, 1e-10)

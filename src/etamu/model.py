@@ -350,18 +350,44 @@ class Fit:
 
     # ---- prediction ---------------------------------------------------------------------------------------------
 
-    def predict(self, new: Any = None, kind: str = "response", *, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Array:
-        """Means ("response") or linear predictors ("link") of new rows (a table, files), or of those of the fit when ``new`` is None.
+    def predict(
+        self,
+        new: Any = None,
+        kind: str = "response",
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        unseen: str = "raise",
+        se: bool = False,
+        interval: str | None = None,
+        level: float = 0.95,
+        vcov: Any = "model",
+        weights: Any = None,
+    ) -> Any:
+        """Means ("response"), linear predictors ("link") or each term's share ("terms") of new rows (a table, files), or of the fit's.
+
+        An array; with ``se=True`` or an ``interval`` a :class:`Prediction` of ``fit``, ``stderror``, ``lower`` and ``upper``.
+        ``interval="confidence"`` is of the mean, through the link; ``"prediction"`` of a new observation (of ``weights`` trials or
+        precision), from the family's quantiles with the coefficients' and the dispersion's uncertainty.
 
         Offsets written in the formula are read from ``new``; one that was passed as an argument must be passed again.
         A level that the fit has not seen raises; ``unseen="base"`` reads it as the base level, ``"missing"`` as the level of
         missing values, if the model has one.
         """
-        if kind not in ("response", "link"):
-            raise unknown("kind", kind, ["response", "link"])
+        if kind not in ("response", "link", "terms"):
+            raise unknown("kind", kind, ["response", "link", "terms"])
+        if weights is not None and interval != "prediction":
+            raise SpecificationError("`weights` belong to a new observation; pass interval='prediction', or drop them.")
+        if new is None and (offset is not None or exposure is not None):
+            raise SpecificationError("`offset` and `exposure` go with new data; pass `new`.")
+        if se or interval is not None or kind == "terms":
+            from etamu.inference.prediction import predict_terms, predict_with
+
+            rows = _predict.training_rows(self) if new is None else _predict.new_rows(self, new, offset, exposure, unseen)
+            if kind == "terms":
+                return predict_terms(self, rows, se, vcov)
+            return predict_with(self, rows, kind, interval, level, vcov, weights)
         if new is None:
-            if offset is not None or exposure is not None:
-                raise SpecificationError("`offset` and `exposure` go with new data; pass `new`.")
             eta = _predict.training_eta(self)
         else:
             eta = _predict.new_eta(self, new, offset, exposure, unseen)
@@ -370,7 +396,14 @@ class Fit:
     @cached_property
     def fitted(self) -> Array:
         """Fitted means of the rows of the fit."""
-        return self.predict()
+        return np.asarray(self.predict())
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The terms of the formula as they are written; without a formula the columns."""
+        from etamu.inference.residuals import partial_columns
+
+        return tuple(partial_columns(self))
 
     # ---- rows -----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from etamu.links import Array, Mean
 __all__ = ["Tweedie"]
 
 _SERIES_TERMS = 12
+_TERMS = 64  # of a sum over numbers of claims that are held at a time
 
 
 def _small_log_ratio(a: float, u: Array) -> Array:
@@ -147,12 +148,15 @@ class Tweedie(PowerFamily):
         claims, size = mu ** (2 - p) * w / ((2 - p) * phi), phi / w * (p - 1) * mu ** (p - 1)
         none, ratio, alpha = np.exp(-claims), np.maximum(y, 0.0) / size, (2 - p) / (p - 1)
         below, above = np.where(y > 0, none, 0.0), np.where(y < 0, 1.0, 0.0)
-        reach = 9.0 * np.sqrt(claims) + 40.0
-        first, last = np.maximum(np.floor(claims - reach), 1.0), np.ceil(claims + reach)
-        for k in range(int((last - first).max(initial=0.0)) + 1):
-            n = first + k
+        reach = 7.0 * np.sqrt(claims) + 12.0  # beyond it a Poisson count has a chance below 1e-13
+        first = np.maximum(np.floor(claims - reach), 1.0)
+        count = int((np.ceil(claims + reach) - first).max(initial=0.0)) + 1
+        for a in range(0, count, _TERMS):
+            n = first + np.arange(a, min(a + _TERMS, count)).reshape(-1, *(1,) * first.ndim)
             chance = np.exp(xlogy(n, claims) - claims - gammaln(n + 1))
-            below, above = below + chance * gammainc(n * alpha, ratio), above + chance * gammaincc(n * alpha, ratio)
+            lower = gammainc(n * alpha, ratio)
+            upper = np.where(lower < 0.5, 1.0 - lower, gammaincc(n * alpha, ratio))
+            below, above = below + (chance * lower).sum(axis=0), above + (chance * upper).sum(axis=0)
         return below, np.where(y == 0, none, 0.0), above
 
     def log_partition(self, theta: Array) -> Array:

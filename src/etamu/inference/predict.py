@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from etamu.checks import combine_offset, describe_bad_design
 from etamu.design.batches import open_files
+from etamu.design.columns import Design
 from etamu.design.encode import encode, offset_of
 from etamu.design.frames import as_table, is_table
 from etamu.design.inputs import read_matrix
@@ -16,12 +18,12 @@ from etamu.design.terms import from_table
 from etamu.errors import SpecificationError
 from etamu.families.multinomial import Multinomial
 from etamu.sources.problem import Problem
-from etamu.sources.streamed import open_source
+from etamu.sources.streamed import Streamed, open_source
 
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["new_eta", "response", "training_eta"]
+__all__ = ["Rows", "new_eta", "new_rows", "response", "training_eta", "training_rows"]
 
 Array = np.ndarray[Any, Any]
 _SLAB = 1 << 15
@@ -34,10 +36,31 @@ def training_eta(fit: Fit) -> Array:
     return eta if e.expansion is None else eta @ e.expansion.T
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows to predict: their unscaled design, without aliased columns where they are the fit's own, and their predictors."""
+
+    design: Design
+    eta: Array
+
+
 def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any, unseen: str) -> Array:
     """Eta of new rows: the same encoding, the same offsets."""
     if isinstance(new, (str, os.PathLike)):
         return np.concatenate([new_eta(fit, part, offset, exposure, unseen) for part in open_files(new)])
+    return new_rows(fit, new, offset, exposure, unseen).eta
+
+
+def training_rows(fit: Fit) -> Rows:
+    """The rows of the fit."""
+    problem = fit._problem()
+    if isinstance(problem, Streamed):
+        raise SpecificationError("the rows of this fit are read from files; pass those to predict as `new`.")
+    return Rows(Design(problem.design.parts, problem.design.rows), training_eta(fit))
+
+
+def new_rows(fit: Fit, new: Any, offset: Any, exposure: Any, unseen: str) -> Rows:
+    """New rows: the same encoding, the same offsets."""
     total: Array | None = None
     if fit.spec is not None:
         table = as_table(new)
@@ -65,7 +88,7 @@ def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any, unseen: str) -> Arra
             raise error
     if total is not None:
         eta += total if eta.ndim == 1 else np.asarray(total)[:, None]
-    return eta
+    return Rows(design, eta)
 
 
 @np.errstate(all="ignore")

@@ -32,7 +32,7 @@ from etamu.rows import RowTerms
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["KINDS", "Rows", "residuals", "rows_of"]
+__all__ = ["KINDS", "Rows", "column_means", "in_parallel", "partial_columns", "residuals", "rows_of"]
 
 Array = np.ndarray[Any, Any]
 _FEW = 20_000  # rows that are not worth another thread
@@ -190,7 +190,7 @@ def _quantile(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
 def _partial(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
     """Working residual plus the term's share of eta, less the share's weighted mean over the rows, as R."""
     columns = partial_columns(fit)
-    center = _term_means(fit, columns)
+    center = term_means(fit, columns)
 
     def make(rows: Rows) -> Array:
         return rows.working[:, None] + _shares(fit, rows.slab, columns) - center
@@ -220,15 +220,25 @@ def _shares(fit: Fit, slab: Slab, columns: dict[str, range]) -> Array:
     return out
 
 
-def _term_means(fit: Fit, columns: dict[str, range]) -> Array:
-    total, weight = np.zeros(len(columns)), 0.0
-    if not fit.intercept:
-        return total
+def term_means(fit: Fit, columns: dict[str, range]) -> Array:
+    """The mean of each term's share over the rows of the fit; 0 without an intercept to take it back."""
+    means, beta = column_means(fit), np.nan_to_num(fit.coef)
+    return np.array([means[list(own)] @ beta[list(own)] for own in columns.values()]) if fit.intercept else np.zeros(len(columns))
+
+
+def column_means(fit: Fit) -> Array:
+    """Means of the columns over the rows that have weight, 0 for aliased ones."""
+    e = fit._estimate()
+    total, count = np.zeros(len(e.kept)), 0.0
     for slab in slabs(fit):
-        w = slab.problem.vectors(slab.rows)[1]
-        used = (w > 0).astype(float)
-        total, weight = total + used @ _shares(fit, slab, columns), weight + float(used.sum())
-    return total / weight
+        used = (slab.vectors[1] > 0).astype(float)
+        total, count = total + used @ slab.block(), count + float(used.sum())
+    mean = total / count
+    if e.scaling.scale is not None:
+        mean = mean / e.scaling.scale + (0.0 if e.scaling.center is None else e.scaling.center)
+    out = np.zeros(len(fit.names))
+    out[list(e.kept)] = mean
+    return out
 
 
 def _plain(name: str) -> Maker:
