@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from etamu.design.terms import expand, read_formula
 from etamu.errors import FormulaError, SpecificationError, unknown
 from etamu.families import Family, resolve_family
 from etamu.files import Model, is_path, read_files
+from etamu.inference.bias import read_kind, reduce_bias
 from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.links import Link
 from etamu.model import Estimate, Fit
@@ -28,7 +30,8 @@ from etamu.solvers.base import Control, Solution, Status, Trace
 from etamu.solvers.gradient import GradientAscent
 from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
-from etamu.sources.streamed import Streamed
+from etamu.sources.streamed import Streamed, open_source
+from etamu.starting import default_start
 
 __all__ = ["fit", "glm"]
 
@@ -50,6 +53,7 @@ def glm(
     control: Control | None = None,
     missing: str = "raise",
     cache: bool | str | None = None,
+    bias: str | None = None,
 ) -> Fit:
     """Fit a generalized linear model given by a formula on a table or on files.
 
@@ -69,6 +73,8 @@ def glm(
     start : starting coefficients on the user's scale.
     missing : "raise"; "drop" for rows with a missing value in any variable used; or "level", which makes the missing values
         of a factor a level of their own.
+    bias : None for maximum likelihood; "mean" (Firth), "median", "mixed" or "jeffreys" for bias-reduced estimates, which are finite
+        for separated data too.
     cache : for files: True, or a folder, to keep the encoded rows on disk from the first pass to the last.
 
     Raises
@@ -98,13 +104,13 @@ def glm(
         progress = control.progress if isinstance(control, Control) else None
         found = read_files(data, parsed, resolved, link, named, missing, held, progress)
         if isinstance(found, tuple):
-            return _fit(*found, solver, start, control)
+            return _fit(*found, solver, start, control, bias)
         data = found
     table = as_table(data)
     parsed = expand(parsed, table.columns)
     table, named = without_missing(table, parsed, named, missing)
     built = Model(parsed, resolved, link, named, missing).ingredients(table, learn(parsed, table, missing))
-    return _fit(built, *_in_memory(built), solver, start, control)
+    return _fit(built, *_in_memory(built), solver, start, control, bias)
 
 
 def fit(
@@ -123,6 +129,7 @@ def fit(
     start: Any = None,
     control: Control | None = None,
     missing: str = "raise",
+    bias: str | None = None,
 ) -> Fit:
     """Fit a generalized linear model on arrays: X of shape (n, p), y of shape (n,).
 
@@ -149,7 +156,7 @@ def fit(
         intercept = design.constant
     given = offset is not None or exposure is not None
     built = Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays, None, given, None, None)
-    return _fit(built, *_in_memory(built), solver, start, control)
+    return _fit(built, *_in_memory(built), solver, start, control, bias)
 
 
 def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
@@ -162,7 +169,7 @@ def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
 
 
 @np.errstate(all="ignore")  # overflow on the way is dealt with where it shows, in the sums
-def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Response, solver: Any, start: Any, control: Control | None) -> Fit:
+def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Response, solver: Any, start: Any, control: Control | None, bias: str | None) -> Fit:
     if control is not None and not isinstance(control, Control):
         raise SpecificationError(f"`control` is a {type(control).__name__}; pass em.Control(...).")
     control = control or Control()
@@ -171,8 +178,24 @@ def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Respo
     if gauge_free:  # solve with class 0 at zero, then report the member of the family whose rows sum to zero
         problem = problem.change(equations=(problem.equations or 1) - 1, reference=0)
     given = None if start is None else read_start(start, problem)
+    if bias is not None:
+        return _reduced(built, response, problem, given, control, read_kind(bias))
     solved = solve_problem(problem, built.intercept, method, given, control)
     return _assemble(built, response, solved, control, gauge_free)
+
+
+def _reduced(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, control: Control, kind: str) -> Fit:
+    """The bias-reduced fit: the likelihood's first, which tells aliased columns and mostly is a good start."""
+    solved = solve_problem(problem, built.intercept, None, given, replace(control, compress=False))
+    start = np.array(solved.solution.beta, dtype=float)
+    if not solved.solution.status.ok:
+        start = default_start(solved.problem, open_source(solved.problem, control.threads), built.intercept and 0 in solved.kept)
+    reduced = reduce_bias(solved.problem, start, kind, solved.scaling, control)
+    solution = replace(reduced.solution, steps=solved.solution.steps + reduced.solution.steps)
+    solved = replace(solved, solution=solution, solver="quasi-Fisher scoring", reason=f"of the score adjusted for bias ({kind})")
+    fit = _assemble(built, response, solved, control, False)
+    known = {} if fit.family.dispersion_known else {"dispersion": reduced.dispersion}
+    return replace(fit, bias=kind, known=known)
 
 
 def _assemble(built: Ingredients, response: checks.Response, solved: Solved, control: Control, gauge_free: bool) -> Fit:

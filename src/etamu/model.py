@@ -78,6 +78,7 @@ class Fit:
     offset_given: bool = False
     exposure: str | None = None
     offset: str | None = None
+    bias: str | None = None  # the bias reduction, if there is one
     response_levels: tuple[object, ...] | None = None
     class_names: tuple[str, ...] | None = None
     estimate: Estimate | None = field(default=None, repr=False, compare=False)
@@ -127,6 +128,8 @@ class Fit:
         """phi: 1 where the family fixes it, else Pearson's sum over ``df_residual`` (nan when that is 0)."""
         if self.family.dispersion_known:
             return 1.0
+        if "dispersion" in self.known:
+            return float(self.known["dispersion"])
         return self.pearson / self.df_residual if self.df_residual > 0 else math.nan
 
     @cached_property

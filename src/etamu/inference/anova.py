@@ -21,7 +21,7 @@ from etamu.inference.refit import again
 from etamu.inference.residuals import partial_columns
 from etamu.inference.table import Table
 from etamu.inference.tails import log_chi2, log_f
-from etamu.inference.tests import require_converged, test
+from etamu.inference.tests import refuse_reduced, require_converged, test
 from etamu.solvers.linalg import factorise
 from etamu.sources.streamed import open_source
 from etamu.sums import Request
@@ -39,6 +39,7 @@ class Submodels:
 
     def __init__(self, fit: Fit) -> None:
         require_converged(fit, "an analysis of deviance")
+        refuse_reduced(fit, "an analysis of deviance")
         if fit.class_names is not None:
             raise UndefinedStatisticError("an analysis of deviance by term is for one equation; compare two multinomial fits with `small.anova(big)`.")
         self.fit, self.e = fit, fit._estimate()
@@ -280,6 +281,7 @@ def _refuse_strangers(small: Fit, big: Fit) -> None:
             raise SpecificationError(f"`other` was fitted with other {what} ({a} against {b}); nested fits share rows, family and link.")
     for fit in (small, big):
         require_converged(fit, "an analysis of deviance")
+        refuse_reduced(fit, "an analysis of deviance")
     missing = [name for name in small.names if name not in big.names]
     if missing and small.deviance < big.deviance * (1 - 1e-9):
         raise SpecificationError(f"`other` lacks the column {missing[0]!r} and fits worse, so the fits are not nested; compare AIC, or use em.vuong.")

@@ -99,7 +99,7 @@ def _of_columns(fit: Fit, covariance: Array, width: int) -> Array:
         return covariance
     kept = np.asarray(fit._estimate().kept)
     index = np.concatenate([kept + a * len(fit.names) for a in range(len(covariance) // len(fit.names))])
-    return covariance[np.ix_(index, index)]
+    return np.asarray(covariance[np.ix_(index, index)])
 
 
 def _weights(weights: Any, rows: int) -> Array:

@@ -18,8 +18,9 @@ import numpy as np
 
 from etamu.errors import UndefinedStatisticError
 from etamu.inference.hypotheses import Hypothesis
-from etamu.inference.refit import Restriction, flat, on_fit_scale, restricted, shaped
+from etamu.inference.refit import Restriction, flat, on_fit_scale, shaped
 from etamu.inference.rowwise import factor_of
+from etamu.inference.under import criterion, under
 from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
 from etamu.sources.streamed import open_source
 from etamu.sums import Request
@@ -47,6 +48,7 @@ class _Path:
         solved = factor.solve(self.base.matrix[0])
         self.direction = solved / float(self.base.matrix[0] @ solved)
         self.stderror = math.sqrt(fit.dispersion * float(self.base.matrix[0] @ solved))
+        self.least = criterion(fit)
         self.known: dict[float, Array] = {self.estimate: self.gamma}
 
     def at(self, v: float) -> float:
@@ -54,13 +56,13 @@ class _Path:
         restriction = Restriction(self.base.matrix, np.array([v]))
         near = min(self.known, key=lambda u: abs(u - v))
         start = self.known[near] + (v - near) * self._slope(near)
-        beta, solution = restricted(self.fit, restriction, self.factor, start)
-        if not (solution.status.ok and math.isfinite(solution.sums.deviance)):
-            beta, solution = restricted(self.fit, restriction, self.factor)
-        if not math.isfinite(solution.sums.deviance) or solution.status.name == "NOT_FINITE":
+        beta, value, status = under(self.fit, restriction, self.factor, start)
+        if not (status.ok and math.isfinite(value)):
+            beta, value, status = under(self.fit, restriction, self.factor)
+        if not math.isfinite(value) or status.name == "NOT_FINITE":
             return math.copysign(math.inf, v - self.estimate)
         self.known[v] = beta
-        squared = self._score(beta) if self.method == "score" else max(solution.sums.deviance - self.fit.deviance, 0.0) / self.fit.dispersion
+        squared = self._score(beta) if self.method == "score" else max(value - self.least, 0.0)
         return math.copysign(math.sqrt(squared), v - self.estimate)
 
     def _slope(self, near: float) -> Array:

@@ -18,10 +18,11 @@ import numpy as np
 
 from etamu.errors import UndefinedStatisticError, unknown
 from etamu.inference.hypotheses import Hypothesis, read_hypothesis
-from etamu.inference.refit import on_fit_scale, restricted, shaped
+from etamu.inference.refit import on_fit_scale, shaped
 from etamu.inference.residuals import partial_columns
 from etamu.inference.rowwise import factor_of
 from etamu.inference.tails import log_chi2, log_f, shown
+from etamu.inference.under import criterion, under
 from etamu.solvers.linalg import factorise
 from etamu.sources.streamed import open_source
 from etamu.sums import Request
@@ -29,7 +30,7 @@ from etamu.sums import Request
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["Test", "hypothesis_of", "require_converged", "test", "verdict"]
+__all__ = ["Test", "hypothesis_of", "refuse_reduced", "require_converged", "test", "verdict"]
 
 Array = np.ndarray[Any, Any]
 METHODS = ("wald", "lr", "score")
@@ -81,6 +82,11 @@ def require_converged(fit: Fit, what: str) -> None:
         raise UndefinedStatisticError(f"{what} needs a maximum, and this fit ended {fit.status.name}. {fit.status.value}")
 
 
+def refuse_reduced(fit: Fit, what: str) -> None:
+    if fit.bias is not None:
+        raise UndefinedStatisticError(f"{what} compares maxima of the likelihood, and this fit is bias-reduced ({fit.bias}); test with fit.test(..., 'lr').")
+
+
 def hypothesis_of(fit: Fit, given: Any) -> Hypothesis:
     """The hypothesis on the fit's labels; names of terms stand for their columns."""
     terms = {} if fit.class_names is not None else partial_columns(fit)
@@ -115,11 +121,12 @@ def _wald(fit: Fit, found: Hypothesis, vcov: Any) -> float:
 
 def _ratio(fit: Fit, found: Hypothesis, vcov: Any) -> float:
     require_converged(fit, "a likelihood-ratio test")
-    _, solution = _under(fit, found)
-    return float(max(solution.sums.deviance - fit.deviance, 0.0) / fit.dispersion)
+    return max(_under(fit, found)[1] - criterion(fit), 0.0)
 
 
 def _score(fit: Fit, found: Hypothesis, vcov: Any) -> float:
+    if fit.bias is not None:
+        raise UndefinedStatisticError("score tests are of the likelihood, and this fit solves an adjusted score; use method='lr' or 'wald'.")
     beta, _ = _under(fit, found)
     problem = fit._problem()
     sums = open_source(problem, fit.control.threads).sum(Request(shaped(beta, problem.shape), 2, "expected"))
@@ -130,8 +137,8 @@ def _score(fit: Fit, found: Hypothesis, vcov: Any) -> float:
     return float(score @ factor.solve(score)) / fit.dispersion
 
 
-def _under(fit: Fit, found: Hypothesis) -> Any:
-    beta, solution = restricted(fit, on_fit_scale(fit, found), factor_of(fit))
-    if not solution.status.ok:
-        raise UndefinedStatisticError(f"the fit under {found.text[:80]!r} ended {solution.status.name}, so its deviance is no maximum. {solution.status.value}")
-    return beta, solution
+def _under(fit: Fit, found: Hypothesis) -> tuple[Array, float]:
+    beta, value, status = under(fit, on_fit_scale(fit, found), factor_of(fit))
+    if not status.ok:
+        raise UndefinedStatisticError(f"the fit under {found.text[:80]!r} ended {status.name}, so its deviance is no maximum. {status.value}")
+    return beta, value

@@ -1,0 +1,87 @@
+"""Bias-reduced fits held to brglm2 (reference/make_bias.R), and what they promise beside its numbers."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import etamu as em
+from etamu.errors import EtamuError, UndefinedStatisticError
+
+HERE = Path(__file__).parent / "reference"
+R = json.loads((HERE / "bias.json").read_text())
+KINDS = {"AS_mean": "mean", "AS_median": "median", "AS_mixed": "mixed", "MPL_Jeffreys": "jeffreys"}
+FAMILY = {"Gamma": "gamma", "inverse.gaussian": "inverse_gaussian"}
+
+
+def read(name):
+    with (HERE / "bias" / name).open() as file:
+        rows = list(csv.DictReader(file))
+    out = {}
+    for key in rows[0]:
+        values = [row[key] for row in rows]
+        try:
+            out[key] = np.array(values, dtype=float)
+        except ValueError:
+            out[key] = np.array(values)
+    return out
+
+
+def fitted(entry, **more):
+    family = em.families.NegativeBinomial(entry["theta"]) if entry["family"] == "negative_binomial" else FAMILY.get(entry["family"], entry["family"])
+    return em.glm(entry["formula"], read(entry["file"]), family=family, link=entry["link"], weights=entry["weights"], offset=entry["offset"], **more)
+
+
+def r_names(fit):
+    return ["(Intercept)" if name == "Intercept" else re.sub(r"\[(.*)\]", r"\1", name) for name in fit.names]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", R["fits"])
+def test_brglm2(name, kind):
+    entry = R["fits"][name]
+    if kind not in entry["fits"]:
+        pytest.skip("not in the reference")
+    want = entry["fits"][kind]
+    fit = fitted(entry, bias=KINDS[kind])
+    assert fit.converged
+    names = r_names(fit)
+    np.testing.assert_allclose(fit.coef, [want["coef"][n] for n in names], rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(fit.stderror(), [want["stderror"][n] for n in names], rtol=1e-6)
+    np.testing.assert_allclose([fit.dispersion, fit.deviance], [want["dispersion"], want["deviance"]], rtol=1e-7)
+
+
+def test_penalised_tests_and_intervals():
+    want = R["penalised"]
+    fit = em.glm(want["formula"], read(want["file"]), family="binomial", bias="firth")
+    limits = fit.confint(method="profile")
+    for k, name in enumerate(r_names(fit)):
+        own = want["coefficients"][name]
+        found = fit.test(fit.names[k], "lr")
+        np.testing.assert_allclose([found.statistic, found.p_value], [own["statistic"], own["p_value"]], rtol=1e-7)
+        np.testing.assert_allclose(limits[k], [own["lower"], own["upper"]], rtol=1e-6)
+
+
+def test_what_does_not_exist():
+    data = read("endometrial.csv")
+    fit = em.glm("HG ~ NV + PI + EH", data, family="binomial", bias="median")
+    with pytest.raises(UndefinedStatisticError, match="maximises no likelihood"):
+        fit.confint(method="profile")
+    with pytest.raises(UndefinedStatisticError, match="bias-reduced"):
+        fit.anova()
+    with pytest.raises(EtamuError, match="`bias`"):
+        em.glm("HG ~ NV", data, family="binomial", bias="firm")
+    with pytest.raises(EtamuError, match="quasi-binomial"):
+        em.glm("HG ~ NV", data, family="quasi-binomial", bias="mean")
+
+
+def test_repeated_rows_are_rows_of_that_frequency():
+    data = read("endometrial.csv")
+    twice = {k: np.repeat(v, 2) for k, v in data.items()}
+    a = em.glm("HG ~ NV + PI + EH", twice, family="binomial", bias="mean")
+    b = em.glm("HG ~ NV + PI + EH", data, family="binomial", bias="mean", frequency=np.full(79, 2))
+    np.testing.assert_allclose(a.coef, b.coef, rtol=1e-9)
+    np.testing.assert_allclose(a.vcov(), b.vcov(), rtol=1e-8)
