@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from etamu import errors, families, links, solvers
 from etamu.families import Family
-from etamu.fit import fit, glm
+from etamu.fit import fit, glm, separation
 from etamu.links import Link
 from etamu.model import Fit
 from etamu.solvers import Control
@@ -37,6 +37,7 @@ __all__ = [
     "glm",
     "links",
     "load",
+    "separation",
     "show_versions",
     "solvers",
     "vcov",

@@ -18,6 +18,7 @@ __all__ = [
     "ModelFileError",
     "NotEnoughDataError",
     "ResponseError",
+    "SeparationError",
     "SpecificationError",
     "UndefinedStatisticError",
     "UnknownNameError",
@@ -68,6 +69,10 @@ class FormulaError(EtamuError, ValueError):
 
 class UnknownNameError(EtamuError, ValueError):
     """A family, link, column, solver or option that does not exist; the message lists those that do."""
+
+
+class SeparationError(EtamuError, ValueError):
+    """No finite maximum-likelihood estimate exists, and ``separated="raise"`` asked to be told."""
 
 
 class SpecificationError(EtamuError, TypeError):

@@ -17,11 +17,12 @@ from etamu.design.inputs import read_matrix
 from etamu.design.learn import learn
 from etamu.design.missing import drop_rows
 from etamu.design.terms import expand, read_formula
-from etamu.errors import FormulaError, SpecificationError, unknown
+from etamu.errors import FormulaError, SeparationError, SpecificationError, unknown
 from etamu.families import Family, resolve_family
 from etamu.files import Model, is_path, read_files
 from etamu.inference.bias import read_kind, reduce_bias
 from etamu.inference.covariance import Scaling, sum_to_zero
+from etamu.inference.existence import Separation
 from etamu.links import Link
 from etamu.model import Estimate, Fit
 from etamu.solve import Solved, solve_problem
@@ -33,7 +34,7 @@ from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.starting import default_start
 
-__all__ = ["fit", "glm"]
+__all__ = ["fit", "glm", "separation"]
 
 Array = np.ndarray[Any, Any]
 
@@ -54,6 +55,7 @@ def glm(
     missing: str = "raise",
     cache: bool | str | None = None,
     bias: str | None = None,
+    separated: str = "report",
 ) -> Fit:
     """Fit a generalized linear model given by a formula on a table or on files.
 
@@ -75,6 +77,7 @@ def glm(
         of a factor a level of their own.
     bias : None for maximum likelihood; "mean" (Firth), "median", "mixed" or "jeffreys" for bias-reduced estimates, which are finite
         for separated data too.
+    separated : what to do where no finite estimate exists: "report" it in ``fit.status``, "raise", or "drop" the rows that are separated.
     cache : for files: True, or a folder, to keep the encoded rows on disk from the first pass to the last.
 
     Raises
@@ -104,13 +107,13 @@ def glm(
         progress = control.progress if isinstance(control, Control) else None
         found = read_files(data, parsed, resolved, link, named, missing, held, progress)
         if isinstance(found, tuple):
-            return _fit(*found, solver, start, control, bias)
+            return _fit(*found, solver, start, control, bias, separated)
         data = found
     table = as_table(data)
     parsed = expand(parsed, table.columns)
     table, named = without_missing(table, parsed, named, missing)
     built = Model(parsed, resolved, link, named, missing).ingredients(table, learn(parsed, table, missing))
-    return _fit(built, *_in_memory(built), solver, start, control, bias)
+    return _fit(built, *_in_memory(built), solver, start, control, bias, separated)
 
 
 def fit(
@@ -130,6 +133,7 @@ def fit(
     control: Control | None = None,
     missing: str = "raise",
     bias: str | None = None,
+    separated: str = "report",
 ) -> Fit:
     """Fit a generalized linear model on arrays: X of shape (n, p), y of shape (n,).
 
@@ -156,7 +160,7 @@ def fit(
         intercept = design.constant
     given = offset is not None or exposure is not None
     built = Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays, None, given, None, None)
-    return _fit(built, *_in_memory(built), solver, start, control, bias)
+    return _fit(built, *_in_memory(built), solver, start, control, bias, separated)
 
 
 def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
@@ -165,23 +169,86 @@ def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
     return problem, response
 
 
+def separation(
+    formula: Any,
+    data: Any,
+    *,
+    family: str | Family = "binomial",
+    link: str | Link | None = None,
+    weights: Any = None,
+    frequency: Any = None,
+    missing: str = "raise",
+    intercept: bool = True,
+) -> Separation:
+    """Whether the maximum-likelihood estimate exists, and if not which rows, which direction and which coefficients say so.
+
+    ``em.separation(formula, data)`` or ``em.separation(X, y)``; the arguments are those of :func:`glm` and :func:`fit`.
+
+    Examples
+    --------
+    >>> import etamu as em
+    >>> print(em.separation("y ~ x", {"x": [1.0, 2, 3, 4], "y": [0, 1, 0, 1]}, family="binomial"))
+    The estimate exists: no direction separates the responses.
+    """
+    more = {"family": family, "link": link, "weights": weights, "frequency": frequency, "missing": missing}
+    once = Control(max_iter=1)
+    start = glm(formula, data, control=once, **more) if isinstance(formula, str) else fit(formula, data, control=once, intercept=intercept, **more)
+    found: Separation = start.separation()
+    return found
+
+
 # ---- the fitted model ---------------------------------------------------------------------------------------------
 
 
 @np.errstate(all="ignore")  # overflow on the way is dealt with where it shows, in the sums
-def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Response, solver: Any, start: Any, control: Control | None, bias: str | None) -> Fit:
+def _fit(
+    built: Ingredients,
+    problem: Problem | Streamed,
+    response: checks.Response,
+    solver: Any,
+    start: Any,
+    control: Control | None,
+    bias: str | None,
+    separated: str,
+) -> Fit:
     if control is not None and not isinstance(control, Control):
         raise SpecificationError(f"`control` is a {type(control).__name__}; pass em.Control(...).")
     control = control or Control()
     method = resolve_solver(solver)
     gauge_free = problem.equations is not None and problem.reference is None and not isinstance(method, GradientAscent)
+    if separated not in ("report", "raise", "drop"):
+        raise unknown("separated", separated, ["report", "raise", "drop"])
     if gauge_free:  # solve with class 0 at zero, then report the member of the family whose rows sum to zero
         problem = problem.change(equations=(problem.equations or 1) - 1, reference=0)
     given = None if start is None else read_start(start, problem)
     if bias is not None:
         return _reduced(built, response, problem, given, control, read_kind(bias))
-    solved = solve_problem(problem, built.intercept, method, given, control)
-    return _assemble(built, response, solved, control, gauge_free)
+    found = _assemble(built, response, solve_problem(problem, built.intercept, method, given, control), control, gauge_free)
+    if found.status is not Status.SEPARATED or separated == "report":
+        return found
+    certificate: Separation = found.separation()
+    if separated == "raise":
+        raise SeparationError(f"the maximum-likelihood estimate does not exist. {certificate} Pass bias='mean', or separated='drop'.")
+    return _without(built, response, problem, found, certificate, method, control, gauge_free)
+
+
+def _without(
+    built: Ingredients,
+    response: checks.Response,
+    problem: Problem | Streamed,
+    found: Fit,
+    certificate: Separation,
+    method: Any,
+    control: Control,
+    gauge_free: bool,
+) -> Fit:
+    """The fit of the rows that are not separated: the others' means are their responses in the limit, and say nothing more."""
+    if isinstance(problem, Streamed) or not certificate:
+        raise SpecificationError("`separated` 'drop' sets rows aside, and these are read from files; leave out the rows of `fit.separation()` there.")
+    weight = np.ones(problem.rows) if problem.weight is None else np.asarray(problem.weight, dtype=float)
+    rest = problem.change(weight=np.where(certificate.separated, 0.0, weight))
+    fit = _assemble(built, response, solve_problem(rest, built.intercept, method, None, control), control, gauge_free)
+    return replace(fit, trace=replace(fit.trace, notes=(*fit.trace.notes, f"{len(certificate.rows):,} separated rows were dropped")))
 
 
 def _reduced(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, control: Control, kind: str) -> Fit:

@@ -408,6 +408,20 @@ class Fit:
 
         return tuple(partial_columns(self))
 
+    # ---- existence ----------------------------------------------------------------------------------------------
+
+    def separation(self) -> Any:
+        """Whether the estimate exists: rows, direction and coefficients of a separation; see :func:`em.separation`."""
+        from etamu.inference.existence import certify
+
+        e, p = self._estimate(), len(self.names)
+        names = self.class_names or ("",)
+        if e.expansion is not None:  # classes beside the first
+            names = names[1:]
+        labels = [f"{c}:{self.names[j]}" if c else self.names[j] for c in names for j in e.kept]
+        assert p
+        return certify(self._problem(), e.scaling, labels)
+
     # ---- rows -----------------------------------------------------------------------------------------------------
 
     def residuals(self, kind: str = "deviance", *, seed: int = 0) -> Array:
