@@ -225,3 +225,76 @@ def test_predictions(case):
     assert list(fit.terms) == want["terms"]["names"]
     close(found.fit, want["terms"]["fit"], 1e-7, 1e-10)
     close(found.stderror, want["terms"]["se"], 1e-7, 1e-10)
+
+
+# ---- shape --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", " offset", " frequency"])
+def test_theta(data, name):
+    want = R["shape"][f"negative_binomial{name}"]
+    more = {"offset": "offset"} if name == " offset" else {"weights": np.round(data["w"]) + 1} if name else {}
+    fit = em.glm("y_negative_binomial ~ x1 + x2 + g", data, family=em.families.NegativeBinomial(theta=None), **more)
+    close([fit.shape.estimate, fit.shape.stderror], [want["theta"], want["SE_theta"]], 1e-7)
+    close(fit.coef, want["coef"], 1e-7, 1e-9)
+    close(fit.stderror(), want["stderror"], 1e-7)
+    close([fit.loglik, fit.deviance], [want["loglik"], want["deviance"]], 1e-8)
+    low, high = fit.shape.confint()
+    assert low < fit.shape.estimate < high
+    close([fit.shape.profile(v) for v in (low, high)], [fit.loglik - 1.920729410347062] * 2, 1e-7)
+
+
+@pytest.mark.parametrize("name", ["gamma log", "gamma weights"])
+def test_gamma_shape(data, name):
+    close(1 / fitted(name, data).dispersion_by("ml"), R[name]["gamma_shape"]["alpha"], 1e-7)
+
+
+# ---- measures and tests of the model ------------------------------------------------------------------------------
+
+
+def test_measures(case):
+    fit, want = case
+    want, found = want["measures"], fit.measures()
+    for ours, theirs in (
+        ("deviance_r2", "deviance_r2"),
+        ("null_deviance", "null_deviance"),
+        ("loglik", "loglik"),
+        ("aic", "AIC"),
+        ("bic", "BIC"),
+        ("aicc", "AICc"),
+    ):
+        if theirs in want:
+            close(found[ours], want[theirs], 1e-8)
+    for ours, theirs in (
+        ("mcfadden", "McFadden"),
+        ("cox_snell", "CoxSnell"),
+        ("nagelkerke", "Nagelkerke"),
+        ("tjur", "Tjur"),
+        ("brier", "Brier"),
+        ("auc", "AUC"),
+    ):
+        if theirs in want:
+            close(found[ours], want[theirs], 1e-8)
+
+
+def test_diagnostics(case):
+    fit, want = case
+    want = want.get("diagnostics", {})
+    found = fit.link_test()
+    close([found.statistic, found.p_value], [want["link_test"]["statistic"], want["link_test"]["p"]], 1e-6)
+    for power in (1, 2):
+        key = f"dispersion_test_{power}"
+        if key in want:
+            found = fit.overdispersion(power)
+            close([found.statistic, found.p_value], [want[key]["statistic"], want[key]["p"]], 1e-7)
+    if "hosmer_lemeshow" in want:
+        found, own = fit.hosmer_lemeshow(), want["hosmer_lemeshow"]
+        close([found.statistic, found.df, found.p_value], [own["statistic"], own["df"], own["p"]], 1e-7)
+
+
+def test_vuong(data):
+    want = R["vuong"]["poisson negative_binomial(3)"]
+    first = em.glm("y_negative_binomial ~ x1 + x2 + g", data, family="poisson")
+    found = first.vuong(em.glm("y_negative_binomial ~ x1 + x2 + g", data, family=em.families.NegativeBinomial(3.0)))
+    raw = want["raw"]["statistic"] if isinstance(want["raw"], dict) else want["raw"]
+    close(found.statistic, raw, 1e-7)

@@ -20,7 +20,7 @@ from etamu.solvers import Control
 from etamu.versions import show_versions
 
 if TYPE_CHECKING:
-    from etamu import datasets, vcov
+    from etamu import datasets, measures, vcov
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "glm",
     "links",
     "load",
+    "measures",
     "separation",
     "show_versions",
     "solvers",
@@ -46,7 +47,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Rooms that most programs never enter are opened when first named."""
-    if name in ("datasets", "vcov"):
+    if name in ("datasets", "measures", "vcov"):
         return import_module(f"etamu.{name}")
     raise AttributeError(f"module 'etamu' has no attribute {name!r}")
 

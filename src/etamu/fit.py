@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from etamu.files import Model, is_path, read_files
 from etamu.inference.bias import read_kind, reduce_bias
 from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.inference.existence import Separation
+from etamu.inference.shape import fit_shape
 from etamu.links import Link
 from etamu.model import Estimate, Fit
 from etamu.solve import Solved, solve_problem
@@ -98,7 +99,7 @@ def glm(
     parsed = read_formula(formula)
     if parsed.response is None:
         raise FormulaError(f"formula {formula!r} has no response; write 'response ~ terms'.")
-    resolved = resolve_family(family)
+    resolved, shape = _resolved(family)
     named = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
     if missing not in ("raise", "drop", "level"):
         raise unknown("missing", missing, ["raise", "drop", "level"])
@@ -107,13 +108,13 @@ def glm(
         progress = control.progress if isinstance(control, Control) else None
         found = read_files(data, parsed, resolved, link, named, missing, held, progress)
         if isinstance(found, tuple):
-            return _fit(*found, solver, start, control, bias, separated)
+            return _fit(*found, Wishes(solver, start, control, bias, separated, shape))
         data = found
     table = as_table(data)
     parsed = expand(parsed, table.columns)
     table, named = without_missing(table, parsed, named, missing)
     built = Model(parsed, resolved, link, named, missing).ingredients(table, learn(parsed, table, missing))
-    return _fit(built, *_in_memory(built), solver, start, control, bias, separated)
+    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, separated, shape))
 
 
 def fit(
@@ -159,8 +160,9 @@ def fit(
     if isinstance(X, Design):  # an encoded design says itself whether it has a constant
         intercept = design.constant
     given = offset is not None or exposure is not None
-    built = Ingredients(design, y, resolve_family(family), link, None, intercept, None, arrays, None, given, None, None)
-    return _fit(built, *_in_memory(built), solver, start, control, bias, separated)
+    resolved, shape = _resolved(family)
+    built = Ingredients(design, y, resolved, link, None, intercept, None, arrays, None, given, None, None)
+    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, separated, shape))
 
 
 def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
@@ -200,54 +202,74 @@ def separation(
 # ---- the fitted model ---------------------------------------------------------------------------------------------
 
 
+def _resolved(family: str | Family) -> tuple[Family, bool]:
+    """The family with a value of its parameter, and whether that is only one to begin from."""
+    found = resolve_family(family)
+    return (found.with_shape(), True) if found.unknown_shape else (found, False)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a fit is to be made, beside what it is of."""
+
+    solver: Any
+    start: Any
+    control: Control | None
+    bias: str | None
+    separated: str
+    shape: bool  # whether the family's own parameter is estimated too
+
+    def limits(self) -> Control:
+        """The control, checked."""
+        if self.control is not None and not isinstance(self.control, Control):
+            raise SpecificationError(f"`control` is a {type(self.control).__name__}; pass em.Control(...).")
+        return self.control or Control()
+
+
 @np.errstate(all="ignore")  # overflow on the way is dealt with where it shows, in the sums
-def _fit(
-    built: Ingredients,
-    problem: Problem | Streamed,
-    response: checks.Response,
-    solver: Any,
-    start: Any,
-    control: Control | None,
-    bias: str | None,
-    separated: str,
-) -> Fit:
-    if control is not None and not isinstance(control, Control):
-        raise SpecificationError(f"`control` is a {type(control).__name__}; pass em.Control(...).")
-    control = control or Control()
-    method = resolve_solver(solver)
+def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Response, wishes: Wishes) -> Fit:
+    control, method, separated = wishes.limits(), resolve_solver(wishes.solver), wishes.separated
     gauge_free = problem.equations is not None and problem.reference is None and not isinstance(method, GradientAscent)
     if separated not in ("report", "raise", "drop"):
         raise unknown("separated", separated, ["report", "raise", "drop"])
+    if wishes.shape:
+        return _with_shape(built, problem, response, replace(wishes, shape=False))
+    whole = problem
     if gauge_free:  # solve with class 0 at zero, then report the member of the family whose rows sum to zero
         problem = problem.change(equations=(problem.equations or 1) - 1, reference=0)
-    given = None if start is None else read_start(start, problem)
-    if bias is not None:
-        return _reduced(built, response, problem, given, control, read_kind(bias))
+    given = None if wishes.start is None else read_start(wishes.start, problem)
+    if wishes.bias is not None:
+        return _reduced(built, response, problem, given, control, read_kind(wishes.bias))
     found = _assemble(built, response, solve_problem(problem, built.intercept, method, given, control), control, gauge_free)
     if found.status is not Status.SEPARATED or separated == "report":
         return found
     certificate: Separation = found.separation()
     if separated == "raise":
         raise SeparationError(f"the maximum-likelihood estimate does not exist. {certificate} Pass bias='mean', or separated='drop'.")
-    return _without(built, response, problem, found, certificate, method, control, gauge_free)
+    return _without(built, whole, response, certificate, wishes)
 
 
-def _without(
-    built: Ingredients,
-    response: checks.Response,
-    problem: Problem | Streamed,
-    found: Fit,
-    certificate: Separation,
-    method: Any,
-    control: Control,
-    gauge_free: bool,
-) -> Fit:
+def _with_shape(built: Ingredients, problem: Problem | Streamed, response: checks.Response, wishes: Wishes) -> Fit:
+    """The fit whose family has a parameter of its own that is estimated too: from the fit at a first value, to both maxima."""
+    if wishes.bias is not None:
+        raise SpecificationError("`bias` goes with a family whose parameter is given; fix theta or the power first.")
+    start = _fit(built, problem, response, replace(wishes, separated="raise"))
+    if not start.converged:
+        return start
+    found = fit_shape(start._problem(), start._estimate().gamma, start.control)
+    begin = np.nan_to_num(start._estimate().scaling.to_user(found.gamma)) if len(start._estimate().kept) == len(start.names) else None
+    known = replace(wishes, start=begin, separated="report")
+    fit = _fit(replace(built, family=found.family), problem.change(family=found.family), response, known)
+    return replace(fit, shape=found.shape)
+
+
+def _without(built: Ingredients, problem: Problem | Streamed, response: checks.Response, certificate: Separation, wishes: Wishes) -> Fit:
     """The fit of the rows that are not separated: the others' means are their responses in the limit, and say nothing more."""
     if isinstance(problem, Streamed) or not certificate:
         raise SpecificationError("`separated` 'drop' sets rows aside, and these are read from files; leave out the rows of `fit.separation()` there.")
     weight = np.ones(problem.rows) if problem.weight is None else np.asarray(problem.weight, dtype=float)
     rest = problem.change(weight=np.where(certificate.separated, 0.0, weight))
-    fit = _assemble(built, response, solve_problem(rest, built.intercept, method, None, control), control, gauge_free)
+    fit = _fit(built, rest, response, replace(wishes, separated="report"))
     return replace(fit, trace=replace(fit.trace, notes=(*fit.trace.notes, f"{len(certificate.rows):,} separated rows were dropped")))
 
 

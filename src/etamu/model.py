@@ -79,6 +79,7 @@ class Fit:
     exposure: str | None = None
     offset: str | None = None
     bias: str | None = None  # the bias reduction, if there is one
+    shape: Any = field(default=None, compare=False)  # of a family whose parameter was estimated
     response_levels: tuple[object, ...] | None = None
     class_names: tuple[str, ...] | None = None
     estimate: Estimate | None = field(default=None, repr=False, compare=False)
@@ -132,6 +133,12 @@ class Fit:
             return float(self.known["dispersion"])
         return self.pearson / self.df_residual if self.df_residual > 0 else math.nan
 
+    def dispersion_by(self, method: str) -> float:
+        """Phi by "pearson" or "deviance" over the residual degrees of freedom, or by "ml" (maximum likelihood)."""
+        from etamu.inference.shape import dispersion_by
+
+        return dispersion_by(self, method)
+
     @cached_property
     def null_deviance(self) -> float:
         """Deviance with the intercept only (no column without one), the offset kept."""
@@ -162,8 +169,20 @@ class Fit:
         return -2 * self.loglik + math.log(self.nobs) * self._parameters
 
     @property
+    def aicc(self) -> float:
+        """AIC with the correction for few observations, + 2k(k + 1)/(n - k - 1); inf where n <= k + 1."""
+        k, left = self._parameters, self.nobs - self._parameters - 1
+        return self.aic + 2 * k * (k + 1) / left if left > 0 else math.inf
+
+    def measures(self) -> Any:
+        """Information criteria, R^2 of several kinds, and for probabilities AUC, Brier's score and Tjur's R^2, by name."""
+        from etamu.inference.fit_measures import measures
+
+        return measures(self)
+
+    @property
     def _parameters(self) -> int:
-        return self.rank * self.equations + (not self.family.dispersion_known)
+        return self.rank * self.equations + (not self.family.dispersion_known) + (self.shape is not None)
 
     # ---- coefficients -------------------------------------------------------------------------------------------
 
@@ -316,6 +335,30 @@ class Fit:
         from etamu.inference.anova import anova, compare
 
         return anova(self, type, test) if other is None else compare(self, other, test)
+
+    def overdispersion(self, power: float = 2.0) -> Any:
+        """Test of a Poisson fit against variance mu + alpha mu^power (Cameron and Trivedi), alpha > 0."""
+        from etamu.inference.diagnostics import overdispersion
+
+        return overdispersion(self, power)
+
+    def link_test(self) -> Any:
+        """Pregibon's test of the link: whether eta^2 as one more column explains anything."""
+        from etamu.inference.diagnostics import link_test
+
+        return link_test(self)
+
+    def hosmer_lemeshow(self, groups: int = 10) -> Any:
+        """Calibration of a binomial fit: observed against expected in groups by fitted probability."""
+        from etamu.inference.diagnostics import hosmer_lemeshow
+
+        return hosmer_lemeshow(self, groups)
+
+    def vuong(self, other: Fit, correction: str | None = None) -> Any:
+        """Vuong's test of two fits that need not be nested; positive speaks for this one.  ``correction``: "aic", "bic" or None."""
+        from etamu.inference.diagnostics import vuong
+
+        return vuong(self, other, correction)
 
     def drop1(self, test: str | None = None) -> Any:
         """The fit without each term that no other term contains: deviance, AIC and test, as R's ``drop1``."""

@@ -89,6 +89,15 @@ class Family:
     lattice: ClassVar[bool] = False  # y is a multiple of 1/w
     parameter: float = 0.0  # the number the kernel needs (Tweedie power, NB theta)
 
+    @property
+    def unknown_shape(self) -> bool:
+        """Whether a parameter of the family is to be estimated with the coefficients."""
+        return False
+
+    def with_shape(self) -> Family:
+        """The family with a value of that parameter to begin from."""
+        return self
+
     def __repr__(self) -> str:
         return self.name
 

@@ -45,7 +45,7 @@ class Tweedie(PowerFamily):
     array([8.])
     """
 
-    power: float = 1.5
+    power: float | None = 1.5
 
     name = "tweedie"
     mean_space = POSITIVE
@@ -53,34 +53,47 @@ class Tweedie(PowerFamily):
     kernel = "tweedie"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.power) and self.power > 1):
-            raise SpecificationError(f"`power` is {self.power}; a Tweedie power lies above 1 (use gaussian for 0 and poisson for 1).")
+        if self.power is not None and not (math.isfinite(self.power) and self.power > 1):
+            raise SpecificationError(f"`power` is {self.power}; a Tweedie power lies above 1 (gaussian is 0, poisson 1); None estimates it.")
 
     def __repr__(self) -> str:
-        return f"tweedie({self.power:g})"
+        return "tweedie" if self.power is None else f"tweedie({self.power:g})"
+
+    @property
+    def unknown_shape(self) -> bool:
+        return self.power is None
+
+    def with_shape(self) -> Tweedie:
+        return Tweedie(1.5)
+
+    @property
+    def _p(self) -> float:
+        if self.power is None:
+            raise SpecificationError("`power` is not known before the fit; ask the family of the fit, `fit.family`.")
+        return self.power
 
     @property
     def parameter(self) -> float:  # type: ignore[override]
-        return self.power
+        return self._p
 
     @property
     def support(self) -> Interval:  # type: ignore[override]
-        return NONNEGATIVE if self.power < 2 else POSITIVE
+        return NONNEGATIVE if self._p < 2 else POSITIVE
 
     @property
     def canonical(self) -> str:  # type: ignore[override]
-        return f"power({1 - self.power!r})"
+        return f"power({1 - self._p!r})"
 
     @property
     def likelihood(self) -> bool:  # type: ignore[override]
-        return 1 < self.power <= 2 or self.power == 3
+        return 1 < self._p <= 2 or self._p == 3
 
     def exponent(self) -> float:
-        return self.power
+        return self._p
 
     @np.errstate(all="ignore")
     def _half_deviance(self, y: Array, mu: Array, log_mu: Array) -> Array:
-        p = self.power
+        p = self._p
         if p == 2.0:
             from etamu.families.power import gamma_half_deviance
 
@@ -103,7 +116,7 @@ class Tweedie(PowerFamily):
     @np.errstate(all="ignore")
     def log_density(self, y: Array, mu: Array, w: Array, phi: float) -> Array:
         y, mu, w = np.broadcast_arrays(np.asarray(y, float), mu, w)
-        p = self.power
+        p = self._p
         if p in (2.0, 3.0):
             from etamu.families.gamma import Gamma
             from etamu.families.inverse_gaussian import InverseGaussian
@@ -113,16 +126,17 @@ class Tweedie(PowerFamily):
             raise UndefinedStatisticError(f"the density of tweedie({p:g}) has no series here; use a power in (1, 2], or 3.")
         kappa = mu ** (2 - p) / (2 - p)
         linear = y * mu ** (1 - p) / (1 - p)
-        out = (linear - kappa) / phi
+        own = phi / np.where(w > 0, w, 1.0)  # a weight divides the dispersion
+        out = (linear - kappa) / own
         positive = y > 0
         many = positive & (y ** (2 - p) > 1e7 * phi * (2 - p))  # terms that matter: there the saddlepoint errs by under 1e-8
-        out[many] = -0.5 * (np.log(2 * math.pi * phi) + p * np.log(y[many]) + self.unit_deviance(y[many], mu[many]) / phi)
+        out[many] = -0.5 * (np.log(2 * math.pi * own[many]) + p * np.log(y[many]) + self.unit_deviance(y[many], mu[many]) / own[many])
         few = positive & ~many
-        out[few] += _log_series(y[few], phi, p) - np.log(y[few])
-        return np.asarray(w * out)
+        out[few] += _log_series(y[few], own[few], p) - np.log(y[few])
+        return np.asarray(out)
 
     def sample(self, mu: Array, phi: float, w: Array, rng: np.random.Generator) -> Array:
-        p = self.power
+        p = self._p
         if p >= 2:
             raise UndefinedStatisticError(f"`sample` of tweedie({p:g}) is not defined; use a power in (1, 2).")
         phi_row = phi / np.asarray(w, float)
@@ -136,7 +150,7 @@ class Tweedie(PowerFamily):
         """Of a Poisson number of gamma amounts: sum over the number of claims, as many as matter."""
         from scipy.special import gammainc, gammaincc, gammaln, xlogy
 
-        p = self.power
+        p = self._p
         y, mu, w = np.broadcast_arrays(np.asarray(y, dtype=float), mu, w)
         if p in (2.0, 3.0):
             from etamu.families.gamma import Gamma
@@ -160,23 +174,23 @@ class Tweedie(PowerFamily):
         return below, np.where(y == 0, none, 0.0), above
 
     def log_partition(self, theta: Array) -> Array:
-        alpha = (self.power - 2) / (self.power - 1)
+        alpha = (self._p - 2) / (self._p - 1)
         return (alpha - 1) / alpha * (theta / (alpha - 1)) ** alpha
 
     def mean(self, theta: Array) -> Array:
-        alpha = (self.power - 2) / (self.power - 1)
+        alpha = (self._p - 2) / (self._p - 1)
         return np.asarray((theta / (alpha - 1)) ** (alpha - 1))
 
     def starting_mean(self, y: Array, w: Array) -> Array:
         return np.asarray(y + 0.1 * (y == 0))
 
 
-def _log_series(y: Array, phi: float, p: float) -> Array:
+def _log_series(y: Array, phi: Array, p: float) -> Array:
     """Log sum_j W_j(y, phi, p), summed over the window of j that matters; rows go in slabs so memory stays small."""
     from scipy.special import gammaln
 
     alpha = (2 - p) / (1 - p)
-    log_z = -alpha * np.log(y) + alpha * math.log(p - 1) - (1 - alpha) * math.log(phi) - math.log(2 - p)
+    log_z = -alpha * np.log(y) + alpha * math.log(p - 1) - (1 - alpha) * np.log(phi) - math.log(2 - p)
     top = np.maximum(1.0, np.round(y ** (2 - p) / (phi * (2 - p))))
     # log W_j falls like (1 - alpha)(j - top)^2 / (2 top); 37 nats is 1e-16
     half = np.ceil(np.sqrt(2 * 45.0 * top / (1 - alpha)) + 45.0 / (1 - alpha) + 5)

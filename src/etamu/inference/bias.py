@@ -33,7 +33,7 @@ from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, StreamSource, open_source
 from etamu.sums import Arrow, Request, Sums
 
-__all__ = ["KINDS", "Reduced", "penalised_deviance", "read_kind", "reduce_bias"]
+__all__ = ["KINDS", "Reduced", "normaliser", "penalised_deviance", "read_kind", "reduce_bias"]
 
 Array = np.ndarray[Any, Any]
 KINDS = ("mean", "median", "mixed", "jeffreys")
@@ -178,7 +178,7 @@ def _median(source: Memory | StreamSource, beta: Array, factor: Factorised | Fac
 # ---- the dispersion's equation ------------------------------------------------------------------------------------
 
 
-def _normaliser(family: Family, zeta: Array) -> tuple[Array, Array, Array]:
+def normaliser(family: Family, zeta: Array) -> tuple[Array, Array, Array]:
     """Derivatives a', a'', a''' of the part of -2 log f that depends on zeta = -w/phi alone."""
     if family.name != "gamma":
         return -1 / zeta, 1 / zeta**2, -2 / zeta**3
@@ -202,7 +202,7 @@ def _next_phi(source: Memory | StreamSource, problem: Problem | Streamed, sums: 
     for part in problem.batches():
         w = np.ones(part.rows) if part.weight is None else np.asarray(part.weight, dtype=float)
         w = w[w > 0]
-        a1, a2, a3 = _normaliser(family, -w / phi)
+        a1, a2, a3 = normaliser(family, -w / phi)
         first, second, third = first + float((w * a1).sum()), second + float((w**2 * a2).sum()), third + float((w**3 * a3).sum())
     gradient = (sums.deviance - first) / (2 * phi**2)
     information = second / (2 * phi**4)

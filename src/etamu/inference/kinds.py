@@ -28,7 +28,7 @@ class Information:
     >>> import etamu as em
     >>> fit = em.glm("lot1 ~ log(u)", em.datasets.clotting(), family="gamma", link="log")
     >>> fit.stderror(vcov="observed").round(4)
-    array([0.1902, 0.0552])
+    array([0.1799, 0.052 ])
     """
 
     information: str = "expected"

@@ -15,7 +15,7 @@ from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.sums import Request
 
-__all__ = ["log_likelihood", "null_deviance", "weighted_mean"]
+__all__ = ["log_likelihood", "null_deviance", "null_model", "weighted_mean"]
 
 _SLAB = 1 << 16
 
@@ -36,28 +36,30 @@ def weighted_mean(problem: Problem | Streamed) -> float:
 
 
 def null_deviance(problem: Problem | Streamed, intercept: bool, control: Control) -> float:
-    """Deviance of the model with the intercept only (or with no column at all), keeping the offset.
-
-    With an offset the intercept is fitted; without one the mean is the weighted mean of y.
-    """
+    """Deviance of the model with the intercept only (or with no column at all), keeping the offset."""
     if isinstance(problem.family, Multinomial):
         return _multinomial_null(problem, intercept)
+    return null_model(problem, intercept, control)[1]
+
+
+def null_model(problem: Problem | Streamed, intercept: bool, control: Control) -> tuple[float, float]:
+    """The null model's intercept and deviance: with an offset it is fitted, without one its mean is the weighted mean of y."""
     source = open_source(problem.constant(), control.threads)
     if not intercept:
-        return source.sum(Request(np.zeros(1), 0)).deviance
+        return 0.0, source.sum(Request(np.zeros(1), 0)).deviance
     mean = weighted_mean(problem)
     with np.errstate(all="ignore"):
         eta = float(problem.link.eta(np.array([mean]))[0])
     if problem.offset is None:
-        return source.sum(Request(np.array([eta]), 0)).deviance
+        return eta, source.sum(Request(np.array([eta]), 0)).deviance
     known = problem.family.dispersion_known
     center = float(np.mean(problem.offset))
     starts = [np.array([eta - center]), np.array([eta])]
     for start in starts:
         if math.isfinite(source.sum(Request(start, 0)).deviance):
             solution = newton(source.sum, start, Control(threads=control.threads), problem=NewtonProblem(dispersion_known=known))
-            return solution.sums.deviance
-    return math.nan
+            return float(solution.beta[0]), solution.sums.deviance
+    return math.nan, math.nan
 
 
 def _multinomial_null(problem: Problem | Streamed, intercept: bool) -> float:
