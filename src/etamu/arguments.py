@@ -41,6 +41,7 @@ class Ingredients:
     offset_given: bool  # predictions need an offset passed again
     exposure: str | None  # or an exposure that is a column or expression, which predictions read
     offset: str | None
+    data: Table | None = None  # the table in memory
 
 
 def split_response(node: Node, table: Table, family: Family) -> tuple[Any, Array | None]:

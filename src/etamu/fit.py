@@ -114,6 +114,7 @@ def glm(
     parsed = expand(parsed, table.columns)
     table, named = without_missing(table, parsed, named, missing)
     built = Model(parsed, resolved, link, named, missing).ingredients(table, learn(parsed, table, missing))
+    built = replace(built, data=table)
     return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, separated, shape))
 
 
@@ -330,6 +331,7 @@ def _assemble(built: Ingredients, response: checks.Response, solved: Solved, con
         estimate=Estimate(gamma, solution.sums, scaling, kept, error, expansion),
         problem=problem,
         control=control,
+        data=built.data,
     )
 
 

@@ -85,6 +85,7 @@ class Fit:
     estimate: Estimate | None = field(default=None, repr=False, compare=False)
     problem: Problem | Streamed | None = field(default=None, repr=False, compare=False)
     control: Control = field(default_factory=Control, repr=False, compare=False)
+    data: Any = field(default=None, repr=False, compare=False)  # the table the formula was read from, where it is in memory
     known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # numbers of a loaded model
 
     # ---- sizes --------------------------------------------------------------------------------------------------
@@ -482,13 +483,68 @@ class Fit:
 
         return Influence(self)
 
+    # ---- effects ------------------------------------------------------------------------------------------------
+
+    def effects(self, variables: Any = None, *, data: Any = None, at: Any = "average", kind: str = "response", level: float = 0.95, vcov: Any = "model") -> Any:
+        """Marginal effects: the slope of the mean response in a number, its step from the base in a factor's level.
+
+        Averaged over the rows of the fit (or ``data``) as they are; ``at="mean"`` takes every column at its mean or commonest level,
+        a dict sets some columns.  A table with standard errors by the delta method.
+
+        Examples
+        --------
+        >>> import etamu as em
+        >>> fit = em.glm("killed / n ~ dose", em.datasets.beetles(), family="binomial", weights="n")
+        >>> fit.effects()["estimate"].round(3)
+        array([4.18])
+        """
+        from etamu.inference.effects import effects
+
+        return effects(self, variables, data, at, kind, level, vcov)
+
+    def adjusted(
+        self,
+        grid: Any,
+        *,
+        data: Any = None,
+        at: Any = "average",
+        kind: str = "response",
+        level: float = 0.95,
+        vcov: Any = "model",
+        contrast: str | None = None,
+    ) -> Any:
+        """Mean predictions with columns set to each combination of values in ``grid`` (a dict, or the name of a factor).
+
+        ``contrast``: "reference" (differences from the first), "pairwise", or "ratio" (to the first).
+
+        Examples
+        --------
+        >>> import etamu as em
+        >>> fit = em.glm("breaks ~ wool + tension", em.datasets.warpbreaks(), family="poisson")
+        >>> fit.adjusted("wool")["estimate"].round(2)
+        array([31.04, 25.26])
+        """
+        from etamu.inference.effects import adjusted
+
+        return adjusted(self, grid, data, at, kind, level, vcov, contrast)
+
+    def relativities(self, level: float = 0.95, *, vcov: Any = "model", method: str = "wald") -> Any:
+        """Exp of the coefficients with limits, as a rating table: for a factor one row per level, its base at 1."""
+        from etamu.inference.effects import relativities
+
+        return relativities(self, level, vcov, method)
+
     # ---- presentation -------------------------------------------------------------------------------------------
 
-    def summary(self, level: float = 0.95) -> Any:
-        """The regression table; prints as text, and as HTML in a notebook."""
+    def summary(self, level: float = 0.95, *, vcov: Any = "model", stars: bool = False, fold: int | None = 20) -> Any:
+        """The regression table; prints as text, as HTML in a notebook, and has ``to_markdown()`` and ``to_latex()``.
+
+        ``vcov`` is any kind that :meth:`vcov` takes; ``stars`` marks p-values; a term of more than ``fold`` coefficients is cut short
+        (None shows all).
+        """
         from etamu.present.summary import summarise
 
-        return summarise(self, level)
+        return summarise(self, level, vcov, stars, fold)
 
     def __str__(self) -> str:
         return str(self.summary())

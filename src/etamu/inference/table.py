@@ -65,7 +65,7 @@ class Table:
 
     def cells(self) -> list[list[str]]:
         """Header and rows, as text."""
-        shown = [[_show(v, self.digits) for v in values] for values in self.columns.values()]
+        shown = [[_show(v, self.digits, name == "p_value") for v in values] for name, values in self.columns.items()]
         return [list(self.columns), *(list(row) for row in zip(*shown, strict=True))]
 
     def __str__(self) -> str:
@@ -103,7 +103,9 @@ def _numeric(values: Sequence[Any]) -> bool:
     return any(isinstance(v, (int, float, np.number)) for v in values)
 
 
-def _show(value: Any, digits: int) -> str:
+def _show(value: Any, digits: int, is_p: bool = False) -> str:
+    if is_p and value == 0:
+        return "<1e-300"  # never a bare zero
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (bool, str)):

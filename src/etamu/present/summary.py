@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.errors import UndefinedStatisticError
+from etamu.inference.table import Table
 from etamu.solvers.base import Status
 
 if TYPE_CHECKING:
@@ -37,6 +38,22 @@ class Summary:
     def _repr_html_(self) -> str:
         return _html(self)
 
+    def _table(self) -> Table:
+        names = [name or f"{' ' * k}" for k, name in enumerate(self.header)]  # columns need names that differ
+        names[0] = "coefficient"
+        return Table({name: [row[k] for row in self.rows] for k, name in enumerate(names)})
+
+    def to_markdown(self) -> str:
+        """Facts and the table in Markdown."""
+        title, _, formula = self.title.partition("\n")
+        facts = ", ".join(f"{k} {v}" for k, v in self.facts)
+        parts = [f"**{title}**", f"`{formula}`" if formula else "", facts, self._table().to_markdown(), *self.notes]
+        return "\n\n".join(part for part in parts if part)
+
+    def to_latex(self) -> str:
+        """The table as a LaTeX tabular (booktabs)."""
+        return self._table().to_latex()
+
 
 def format_number(x: float, digits: int = 5) -> str:
     """Significant digits, without an exponent where a reader needs none."""
@@ -59,31 +76,67 @@ def format_p(p: float) -> str:
     return f"{p:.2e}" if p < 1e-4 else f"{p:.4f}"
 
 
-def summarise(fit: Fit, level: float = 0.95) -> Summary:
+def summarise(fit: Fit, level: float = 0.95, vcov: Any = "model", stars: bool = False, fold: int | None = None) -> Summary:
     """The Summary of a fit."""
-    table = fit.coef_table(level)
+    table = fit.coef_table(level, vcov)
     percent = f"{100 * level:g}%"
-    header = ("", "estimate", "std. error", table.statistic_name, "p-value", f"lower {percent}", f"upper {percent}")
-    rows: list[tuple[str, ...]] = []
-    for j, name in enumerate(table.names):
-        if math.isnan(table.estimate[j]):
-            rows.append((name, "aliased", "", "", "", "", ""))
-            continue
-        cells = (table.estimate[j], table.stderror[j])
-        limits = (table.lower[j], table.upper[j])
-        rows.append(
-            (
-                name,
-                *map(format_number, cells),
-                f"{table.statistic[j]:.3f}" if np.isfinite(table.statistic[j]) else "NA",
-                format_p(table.p_value[j]),
-                *map(format_number, limits),
-            )
-        )
+    header = ("", "estimate", "std. error", table.statistic_name, "p-value", f"lower {percent}", f"upper {percent}", *([""] if stars else []))
+    rows = [_row(fit, table, j, stars) for j in range(len(table.names))]
     title = f"Generalized linear model: {fit.family!r}, {fit.link.name} link"
     if fit.spec is not None:
         title += f"\n{fit.spec.formula.text}"
-    return Summary(title, tuple(_facts(fit)), header, tuple(rows), tuple(_notes(fit)))
+    notes = _notes(fit)
+    if not (isinstance(vcov, str) and vcov == "model"):
+        notes.append(f"standard errors: {vcov if isinstance(vcov, str) else _name_of(vcov)}")
+    if stars:
+        notes.append("*** p < 0.001, ** p < 0.01, * p < 0.05, . p < 0.1")
+    return Summary(title, tuple(_facts(fit)), header, tuple(_folded(fit, rows, fold)), tuple(notes))
+
+
+def _name_of(vcov: Any) -> str:
+    return "a given matrix" if isinstance(vcov, np.ndarray) else type(vcov).__name__
+
+
+def _row(fit: Fit, table: Any, j: int, stars: bool) -> tuple[str, ...]:
+    """One coefficient: numbers, or why there are none."""
+    name, more = table.names[j], ("",) if stars else ()
+    if math.isnan(table.estimate[j]):
+        return (name, "aliased", "", "", "", "", "", *more)
+    if name in fit.diverging:
+        return (name, "no finite", "estimate", "", "", "", "", *more)
+    p = table.p_value[j]
+    statistic = f"{table.statistic[j]:.3f}" if np.isfinite(table.statistic[j]) else "NA"
+    marks = (_stars(p),) if stars else ()
+    return (
+        name,
+        *map(format_number, (table.estimate[j], table.stderror[j])),
+        statistic,
+        format_p(p),
+        *map(format_number, (table.lower[j], table.upper[j])),
+        *marks,
+    )
+
+
+def _stars(p: float) -> str:
+    return "" if math.isnan(p) else "***" if p < 0.001 else "**" if p < 0.01 else "*" if p < 0.05 else "." if p < 0.1 else ""
+
+
+def _folded(fit: Fit, rows: list[tuple[str, ...]], fold: int | None) -> list[tuple[str, ...]]:
+    """The rows, those of long terms cut short."""
+    if fold is None or fit.class_names is not None or fit.spec is None:
+        return rows
+    from etamu.inference.residuals import partial_columns
+
+    out, at = rows[: int(fit.intercept)], int(fit.intercept)
+    for term, own in partial_columns(fit).items():
+        if len(own) > fold:
+            shown = max(1, fold // 4)
+            blank = ("",) * (len(rows[0]) - 1)
+            out += [*rows[at : at + shown], (f"... {len(own) - shown} more of {term}, see coef_table()", *blank)]
+        else:
+            out += rows[at : at + len(own)]
+        at += len(own)
+    return out
 
 
 def _facts(fit: Fit) -> list[tuple[str, str]]:
