@@ -298,3 +298,16 @@ def test_vuong(data):
     found = first.vuong(em.glm("y_negative_binomial ~ x1 + x2 + g", data, family=em.families.NegativeBinomial(3.0)))
     raw = want["raw"]["statistic"] if isinstance(want["raw"], dict) else want["raw"]
     close(found.statistic, raw, 1e-7)
+
+
+def test_add1(case, data):
+    fit, want = case
+    name = next(k for k, v in R.items() if v is want)
+    if "add1" not in want:
+        pytest.skip("not in the reference")
+    small = fitted(name, data, "x1")
+    for test, names in (("lr", ("lrt", "p_lrt")), ("f", ("F", "p_F"))):
+        if names[0] in want["add1"]:
+            table = em.add1(small, "x2 + g", test)
+            for ours, theirs in (("deviance", "deviance"), ("df", "df"), ("statistic", names[0]), ("p_value", names[1])):
+                close(table[ours], columns(want["add1"], x=theirs)["x"], 1e-7, 1e-9)

@@ -16,6 +16,7 @@ from etamu.families import Family
 from etamu.fit import fit, glm, separation
 from etamu.links import Link
 from etamu.model import Fit
+from etamu.selection import add1
 from etamu.solvers import Control
 from etamu.versions import show_versions
 
@@ -29,6 +30,7 @@ __all__ = [
     "Fit",
     "Link",
     "__version__",
+    "add1",
     "datasets",
     "encode",
     "errors",

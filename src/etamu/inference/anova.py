@@ -29,7 +29,7 @@ from etamu.sums import Request
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["anova", "compare", "drop1", "submodel"]
+__all__ = ["anova", "columns_of_rows", "compare", "drop1", "extract_aic", "method_of", "note_of", "submodel"]
 
 Array = np.ndarray[Any, Any]
 
@@ -94,7 +94,7 @@ def _others(fit: Fit, kept: tuple[int, ...]) -> str:
     return ", ".join(gone[:6]) + (", ..." if len(gone) > 6 else "")
 
 
-def _method(fit: Fit, method: str | None) -> str:
+def method_of(fit: Fit, method: str | None) -> str:
     if method is None:
         return "lr" if fit.family.dispersion_known else "f"
     if method not in ("lr", "f", "wald", "score"):
@@ -117,7 +117,7 @@ def anova(fit: Fit, kind: int, method: str | None) -> Table:
     """The table of one fit's terms."""
     if kind not in (1, 2, 3):
         raise unknown("type", kind, ["1", "2", "3"])
-    method = _method(fit, method)
+    method = method_of(fit, method)
     if method == "score" and kind != 1:
         raise SpecificationError("`test` 'score' goes with type 1; use 'lr', 'f' or 'wald' for types 2 and 3.")
     models = Submodels(fit)
@@ -141,7 +141,7 @@ def _sequential(fit: Fit, models: Submodels, method: str) -> Table:
         rows.append([term, df, before - after, fit.nobs - len(wider), after, statistic, p])
         columns, before = wider, after
     names = ("term", "df", "deviance", "resid_df", "resid_deviance", "statistic", "p_value")
-    return Table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "Analysis of deviance, terms added in order", _note(fit, method))
+    return Table(columns_of_rows(names, rows), "Analysis of deviance, terms added in order", note_of(fit, method))
 
 
 def _rao(fit: Fit, small: tuple[int, ...], big: tuple[int, ...]) -> float:
@@ -175,7 +175,7 @@ def _by_term(fit: Fit, models: Submodels, kind: int, method: str) -> Table:
             statistic, p = _tested(method, change, len(own), fit.dispersion, fit.df_residual)
         rows.append([term, len(own), statistic, p])
     title = f"Analysis of deviance, type {kind}: each term after all others" + (" that do not contain it" if kind == 2 else "")
-    return Table(dict(zip(("term", "df", "statistic", "p_value"), map(list, zip(*rows, strict=True)), strict=True)), title, _note(fit, method))
+    return Table(columns_of_rows(("term", "df", "statistic", "p_value"), rows), title, note_of(fit, method))
 
 
 def _wald_of(fit: Fit, own: list[int], relatives: set[int]) -> tuple[float, float]:
@@ -202,20 +202,25 @@ def _parts(fit: Fit, models: Submodels) -> dict[str, frozenset[Any]]:
     return {name: frozenset(term) for name, term in zip(models.columns, fit.spec.formula.terms, strict=True)}
 
 
-def _note(fit: Fit, method: str) -> str:
+def columns_of_rows(names: Sequence[str], rows: list[list[Any]]) -> dict[str, Sequence[Any]]:
+    """Rows as named columns."""
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def note_of(fit: Fit, method: str) -> str:
     reference = "F" if method == "f" else "chi-squared"
     return f"{reference} tests" if fit.family.dispersion_known else f"{reference} tests, dispersion {fit.dispersion:.5g} (Pearson)"
 
 
 def drop1(fit: Fit, method: str | None) -> Table:
     """The fit without each term that no other contains, in turn, as R's ``drop1``."""
-    method = _method(fit, method)
+    method = method_of(fit, method)
     if method not in ("lr", "f"):
         raise unknown("test", method, ["lr", "f"])
     models = Submodels(fit)
     parts = _parts(fit, models)
     n, full = fit.nobs, models.all()
-    rows: list[list[Any]] = [["<none>", None, fit.deviance, _aic(fit, fit.deviance, len(full)), None, None]]
+    rows: list[list[Any]] = [["<none>", None, fit.deviance, extract_aic(fit, fit.deviance, len(full)), None, None]]
     for term, own in models.columns.items():
         if any(parts[term] < parts[other] for other in parts):
             continue
@@ -227,12 +232,12 @@ def drop1(fit: Fit, method: str | None) -> Table:
             gaussian = fit.family.name == "gaussian"
             change = n * math.log(deviance / fit.deviance) if gaussian else (deviance - fit.deviance) / fit.dispersion
             statistic, p = (max(change, 0.0), math.exp(log_chi2(max(change, 0.0), df))) if df else (math.nan, math.nan)
-        rows.append([term, df, deviance, _aic(fit, deviance, len(full) - df), statistic, p])
+        rows.append([term, df, deviance, extract_aic(fit, deviance, len(full) - df), statistic, p])
     names = ("term", "df", "deviance", "aic", "statistic", "p_value")
-    return Table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), "Single-term deletions", _note(fit, method))
+    return Table(columns_of_rows(names, rows), "Single-term deletions", note_of(fit, method))
 
 
-def _aic(fit: Fit, deviance: float, columns: int) -> float:
+def extract_aic(fit: Fit, deviance: float, columns: int) -> float:
     """AIC up to a constant of the data: that of R's ``extractAIC``; nan without a likelihood."""
     if not fit.family.likelihood:
         return math.nan
@@ -247,7 +252,7 @@ def compare(small: Fit, big: Fit, method: str | None) -> Table:
     if small.rank * small.equations > big.rank * big.equations:
         small, big = big, small
     _refuse_strangers(small, big)
-    method = _method(big, method)
+    method = method_of(big, method)
     df = (big.rank * big.equations) - (small.rank * small.equations)
     if df == 0:
         raise SpecificationError("`other` has as many coefficients as this fit, so neither is nested in the other; compare AIC, or use em.vuong.")
@@ -267,7 +272,7 @@ def compare(small: Fit, big: Fit, method: str | None) -> Table:
         "statistic": [None, statistic],
         "p_value": [None, p],
     }
-    return Table(rows, "Analysis of deviance", _note(big, method))
+    return Table(rows, "Analysis of deviance", note_of(big, method))
 
 
 def _name(fit: Fit) -> str:

@@ -16,13 +16,14 @@ doi:10.1214/aos/1176345513; Williams (1987), Appl. Statist. 36, doi:10.2307/2347
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.errors import UnknownNameError, unknown
+from etamu.errors import SpecificationError, unknown
 from etamu.inference.residuals import Rows, in_parallel, rows_of
 from etamu.inference.rowwise import factor_of
 
@@ -50,35 +51,37 @@ class Influence:
 
     fit: Fit = field(repr=False)
 
-    @cached_property
-    def _distances(self) -> tuple[Array, Array]:
-        """Leverage and Cook's distance: r_P^2 h = W h s^2 / W^2 h comes from the score s and the weight W of a row alone."""
+    def _distances_of(self, rows: Rows) -> tuple[Array, Array]:
+        """Leverage and Cook's distance: r_P^2 h = h s^2 / W comes from the score s and the weight W of a row alone."""
         fit = self.fit
-
-        @np.errstate(all="ignore")
-        def of(rows: Rows) -> tuple[Array, Array]:
+        with np.errstate(all="ignore"):
             (score, weight), h = rows.pulled, rows.leverage
             if fit.control.information != "expected":
                 weight = rows.slab.pull("expected")[1]
             pearson = np.where(weight > 0, score * score / weight, 0.0)
             return h, pearson * h / ((1.0 - h) ** 2 * fit.dispersion * fit.rank)
 
-        parts = in_parallel(fit, of, True)
-        return np.concatenate([h for h, _ in parts]), np.concatenate([d for _, d in parts])
-
-    @cached_property
-    def _ratios(self) -> tuple[Array, Array]:
+    def _ratios_of(self, rows: Rows) -> tuple[Array, Array]:
         """DFFITS and the covariance ratio."""
-        p, df = self.fit.rank, self.fit.df_residual
-
-        @np.errstate(all="ignore")
-        def of(rows: Rows) -> tuple[Array, Array]:
-            h = rows.leverage
+        p, df, h = self.fit.rank, self.fit.df_residual, rows.leverage
+        with np.errstate(all="ignore"):
             e = rows.deviance / (rows.without * np.sqrt(1.0 - h))
             return e * np.sqrt(h / (1.0 - h)), 1.0 / ((1.0 - h) * ((df - 1 + e * e) / df) ** p)
 
-        parts = in_parallel(self.fit, of, True)
-        return np.concatenate([d for d, _ in parts]), np.concatenate([r for _, r in parts])
+    @cached_property
+    def _distances(self) -> tuple[Array, Array]:
+        return _joined(in_parallel(self.fit, self._distances_of, True))
+
+    @cached_property
+    def _ratios(self) -> tuple[Array, Array]:
+        return _joined(in_parallel(self.fit, self._ratios_of, True))
+
+    def batches(self) -> Iterator[dict[str, Array]]:
+        """``row``, ``leverage`` and ``cooks_distance`` of some rows at a time, in their order, for data of any size."""
+        first = 0
+        for h, distance in in_parallel(self.fit, self._distances_of, True):
+            yield {"row": np.arange(first, first + len(h)), "leverage": h, "cooks_distance": distance}
+            first += len(h)
 
     @property
     def leverage(self) -> Array:
@@ -134,11 +137,22 @@ class Influence:
         return out
 
     def most(self, measure: str = "cooks_distance", count: int = 10) -> dict[str, list[Any]]:
-        """The rows with the largest values of a measure, largest first: ``row`` and ``value``."""
+        """The rows with the largest values of a measure, largest first: ``row`` and ``value``; no more rows are held than asked for."""
         if measure not in _VALUES:
             raise unknown("measure", measure, _VALUES)
-        values = np.abs(getattr(self, measure))
-        if count < 1:
-            raise UnknownNameError(f"`count` is {count}; ask for at least one row.")
-        order = np.argsort(-np.nan_to_num(values, nan=-math.inf), kind="stable")[:count]
-        return {"row": order.tolist(), "value": values[order].tolist()}
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+            raise SpecificationError(f"`count` is {count!r}; ask for at least one row.")
+        of, place = (self._distances_of, _VALUES.index(measure)) if measure in _VALUES[:2] else (self._ratios_of, _VALUES.index(measure) - 2)
+        rows, values, first = np.empty(0, dtype=np.int64), np.empty(0), 0
+        for found in in_parallel(self.fit, of, True):
+            own = np.nan_to_num(np.abs(found[place]), nan=-math.inf)
+            rows, values = np.r_[rows, np.arange(first, first + len(own))], np.r_[values, own]
+            first += len(own)
+            order = np.argsort(-values, kind="stable")[:count]
+            rows, values = rows[order], values[order]
+        return {"row": rows.tolist(), "value": values.tolist()}
+
+
+def _joined(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
+    first, second = zip(*parts, strict=True)
+    return np.concatenate(first), np.concatenate(second)

@@ -21,7 +21,7 @@ from etamu.traits import traits
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["Restriction", "again", "flat", "on_fit_scale", "restricted", "shaped"]
+__all__ = ["Restriction", "again", "aliased_error", "flat", "on_fit_scale", "restricted", "shaped"]
 
 Array = np.ndarray[Any, Any]
 
@@ -95,15 +95,20 @@ class Restriction:
         return sums_at
 
 
+def aliased_error(label: str) -> UndefinedStatisticError:
+    """What to say of a coefficient that is not identified."""
+    return UndefinedStatisticError(
+        f"coefficient {label!r} is aliased (its column is a combination of others), so nothing can be said about it; drop it from the hypothesis."
+    )
+
+
 def on_fit_scale(fit: Fit, hypothesis: Hypothesis) -> Restriction:
     """A hypothesis on the reported coefficients as one on those that were solved for."""
     e = fit._estimate()
     p, reported = len(fit.names), len(fit.labels) // len(fit.names)
     lost = [label for k, label in enumerate(fit.labels) if k % p not in e.kept and hypothesis.matrix[:, k].any()]
     if lost:
-        raise UndefinedStatisticError(
-            f"coefficient {lost[0]!r} is aliased (its column is a combination of others), so nothing can be said about it; drop it from the hypothesis."
-        )
+        raise aliased_error(lost[0])
     t = e.scaling.matrix(len(e.kept))
     equations = np.eye(reported) if e.expansion is None else e.expansion
     index = np.concatenate([np.asarray(e.kept) + a * p for a in range(reported)])

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,20 +124,20 @@ def rows_of(fit: Fit, with_leverage: bool) -> Any:
         yield Rows(fit, slab, forms)
 
 
-def in_parallel(fit: Fit, of: Callable[[Rows], Any], with_leverage: bool) -> list[Any]:
-    """What ``of`` says of the rows, slab by slab, several at a time, in the order of the rows."""
+def in_parallel(fit: Fit, of: Callable[[Rows], Any], with_leverage: bool) -> Iterator[Any]:
+    """What ``of`` says of the rows, slab by slab in the order of the rows; several are worked on at a time, and no more are read."""
     threads = fit.control.threads or cores()
     if threads == 1 or fit._problem().rows < _FEW:
-        return [of(rows) for rows in rows_of(fit, with_leverage)]
-    out: list[Any] = []
+        yield from map(of, rows_of(fit, with_leverage))
+        return
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Any]] = deque()
         for rows in rows_of(fit, with_leverage):
             waiting.append(pool.submit(of, rows))
-            if len(waiting) > 2 * threads:  # no more is read than is worked on
-                out.append(waiting.popleft().result())
-        out += [one.result() for one in waiting]
-    return out
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def residuals(fit: Fit, kind: str, seed: int) -> Array:
@@ -148,7 +148,7 @@ def residuals(fit: Fit, kind: str, seed: int) -> Array:
     if kind == "quantile":  # draws in the order of the rows
         with np.errstate(all="ignore"):
             return np.concatenate([make(rows) for rows in rows_of(fit, with_leverage)])
-    return np.concatenate(in_parallel(fit, np.errstate(all="ignore")(make), with_leverage))
+    return np.concatenate(list(in_parallel(fit, np.errstate(all="ignore")(make), with_leverage)))
 
 
 Maker = Callable[["Fit", int], tuple[Callable[[Rows], Array], bool]]
@@ -231,7 +231,7 @@ def column_means(fit: Fit) -> Array:
     e = fit._estimate()
     total, count = np.zeros(len(e.kept)), 0.0
     for slab in slabs(fit):
-        used = (slab.vectors[1] > 0).astype(float)
+        used = np.where(slab.vectors[1] > 0, slab.frequency, 0.0)
         total, count = total + used @ slab.block(), count + float(used.sum())
     mean = total / count
     if e.scaling.scale is not None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from etamu.errors import UndefinedStatisticError, unknown
 from etamu.inference.hypotheses import Hypothesis, read_hypothesis
-from etamu.inference.refit import on_fit_scale, shaped
+from etamu.inference.refit import aliased_error, on_fit_scale, shaped
 from etamu.inference.residuals import partial_columns
 from etamu.inference.rowwise import factor_of
 from etamu.inference.tails import log_chi2, log_f, shown
@@ -109,7 +109,7 @@ def test(fit: Fit, given: Any, method: str, vcov: Any, distribution: str | None)
 
 def _wald(fit: Fit, found: Hypothesis, vcov: Any) -> float:
     require_converged(fit, "a Wald test")
-    on_fit_scale(fit, found)  # refuses aliased coefficients
+    _refuse_aliased(fit, found)
     used = found.matrix.any(axis=0)
     matrix = found.matrix[:, used]
     gap = matrix @ fit._flat(fit.coef)[used] - found.value
@@ -117,6 +117,12 @@ def _wald(fit: Fit, found: Hypothesis, vcov: Any) -> float:
     if not np.isfinite(spread).all() or np.linalg.matrix_rank(spread, hermitian=True) < len(found):
         raise UndefinedStatisticError("the covariance of the tested combinations is singular (fewer clusters than restrictions?), so no Wald test exists.")
     return float(gap @ np.linalg.solve(spread, gap))
+
+
+def _refuse_aliased(fit: Fit, found: Hypothesis) -> None:
+    lost = np.isnan(fit._flat(fit.coef)) & found.matrix.any(axis=0)
+    if lost.any():
+        raise aliased_error(fit.labels[int(np.argmax(lost))])
 
 
 def _ratio(fit: Fit, found: Hypothesis, vcov: Any) -> float:

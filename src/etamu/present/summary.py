@@ -11,6 +11,8 @@ import numpy as np
 
 from etamu.errors import UndefinedStatisticError
 from etamu.inference.table import Table
+from etamu.inference.tails import log_normal, log_t
+from etamu.inference.tails import shown as shown_p
 from etamu.solvers.base import Status
 
 if TYPE_CHECKING:
@@ -106,12 +108,16 @@ def _row(fit: Fit, table: Any, j: int, stars: bool) -> tuple[str, ...]:
         return (name, "no finite", "estimate", "", "", "", "", *more)
     p = table.p_value[j]
     statistic = f"{table.statistic[j]:.3f}" if np.isfinite(table.statistic[j]) else "NA"
+    shown = format_p(p)
+    if p < 1e-300 and np.isfinite(table.statistic[j]):  # beyond what a double holds
+        statistic_of = float(table.statistic[j])
+        shown = shown_p(log_normal(statistic_of) if fit._df is None else log_t(statistic_of, fit._df))
     marks = (_stars(p),) if stars else ()
     return (
         name,
         *map(format_number, (table.estimate[j], table.stderror[j])),
         statistic,
-        format_p(p),
+        shown,
         *map(format_number, (table.lower[j], table.upper[j])),
         *marks,
     )
