@@ -49,12 +49,12 @@ CASES: dict[str, tuple[str, str | None, int, Draw, float]] = {
     "gaussian, variance grows with |x|, n = 30": ("gaussian", None, 30, uneven, 0.5),
 }
 METHODS: dict[str, Callable[[em.Fit, float], np.ndarray]] = {
-    "Wald": lambda fit, level: fit.confint(level),
-    "profile": lambda fit, level: fit.confint(level, "profile"),
-    "profile, t": lambda fit, level: fit.confint(level, "profile", distribution="t"),
-    "score": lambda fit, level: fit.confint(level, "score"),
-    "HC1": lambda fit, level: fit.confint(level, vcov="HC1"),
-    "HC3": lambda fit, level: fit.confint(level, vcov="HC3"),
+    "Wald": lambda fit, level: fit.confint(level, which="x1"),
+    "profile": lambda fit, level: fit.confint(level, "profile", which="x1"),
+    "profile, t": lambda fit, level: fit.confint(level, "profile", which="x1", distribution="t"),
+    "score": lambda fit, level: fit.confint(level, "score", which="x1"),
+    "HC1": lambda fit, level: fit.confint(level, which="x1", vcov="HC1"),
+    "HC3": lambda fit, level: fit.confint(level, which="x1", vcov="HC3"),
 }
 
 
@@ -76,12 +76,12 @@ def intervals(replications: int) -> None:
                 lost += 1
                 continue
             kinds: dict[str, Any] = dict(METHODS)
-            if k < replications // 5:
+            if k < replications // 4:
                 kinds["bootstrap"] = None
             for m, make in kinds.items():
                 try:
                     vcov = fit.vcov("bootstrap", draws=199, seed=k) if make is None else None
-                    found = [(fit.confint(level, vcov=vcov) if make is None else make(fit, level))[1] for level in LEVELS]
+                    found = [(fit.confint(level, which="x1", vcov=vcov) if make is None else make(fit, level))[0] for level in LEVELS]
                 except EtamuError:
                     continue
                 tried[m] += 1
@@ -107,6 +107,6 @@ def predictions(replications: int) -> None:
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     intervals(count)
     predictions(max(count // 10, 50))

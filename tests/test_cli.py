@@ -96,3 +96,16 @@ def test_model_files_are_plain_json(claims, tmp_path):
     path, _ = claims
     run("fit", str(path), "claims ~ fuel", "--family", "poisson", "--out", str(tmp_path / "m.json"))
     assert json.loads((tmp_path / "m.json").read_text())["etamu"] == 1
+
+
+def test_robust_standard_errors_and_bias_reduction(claims):
+    path, data = claims
+    result = run("fit", str(path), "claims ~ fuel", "--family", "poisson", "--vcov", "HC1")
+    assert result.exit_code == 0, result.output
+    assert "standard errors: HC1" in result.output
+    direct = em.glm("claims ~ fuel", data, family="poisson")
+    assert f"{direct.stderror(vcov='HC1')[1]:.6f}"[:7] in result.output
+    assert run("fit", str(path), "claims ~ fuel", "--family", "poisson", "--bias", "mean").exit_code == 0
+    wrong = run("fit", str(path), "claims ~ fuel", "--family", "poisson", "--vcov", "HC8")
+    assert wrong.exit_code != 0
+    assert "HC3" in wrong.output

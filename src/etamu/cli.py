@@ -75,11 +75,14 @@ def _fit_with_progress(formula: str, data: str, control: dict[str, Any], argumen
 @click.option("--missing", default="raise", show_default=True, help="What to do with missing values: raise, drop, or level (for factors).")
 @click.option("--cache", default=None, type=click.Path(file_okay=False), help="Folder for encoded rows between passes over large files.")
 @click.option("--compress/--no-compress", default=None, help="Fit on the distinct rows of the design (exact); decided by itself by default.")
+@click.option("--vcov", default="model", show_default=True, help="Covariance behind the standard errors: model, observed, HC0 to HC3, HAC.")
+@click.option("--bias", default=None, help="Bias-reduced estimates: mean (Firth), median, mixed or jeffreys.")
+@click.option("--separated", default="report", show_default=True, help="Where no finite estimate exists: report, raise, or drop the separated rows.")
 @click.option("--level", default=0.95, show_default=True, help="Confidence level of the intervals.")
 @click.option("--threads", default=None, type=int, help="Threads; all processors by default.")
 @click.option("--out", default=None, type=click.Path(dir_okay=False), help="Write the model to this JSON file.")
 @click.option("--trace", is_flag=True, help="Also show how the fit went, pass by pass.")
-def fit(data: str, formula: str, level: float, threads: int | None, out: str | None, trace: bool, compress: bool | None, **arguments: Any) -> None:
+def fit(data: str, formula: str, vcov: str, level: float, threads: int | None, out: str | None, trace: bool, compress: bool | None, **arguments: Any) -> None:
     """Fit FORMULA on DATA and print the regression table.
 
     DATA is a CSV or Parquet file, a folder of them, or a pattern in quotes; files of any size are read part by part.
@@ -92,7 +95,7 @@ def fit(data: str, formula: str, level: float, threads: int | None, out: str | N
 
     def run() -> None:
         model = _fit_with_progress(formula, data, {"threads": threads, "compress": compress}, arguments)
-        click.echo(str(model.summary(level)))
+        click.echo(str(model.summary(level, vcov=vcov)))
         if trace:
             click.echo(f"\n{model.trace}")
         if out is not None:
