@@ -85,3 +85,36 @@ def test_repeated_rows_are_rows_of_that_frequency():
     b = em.glm("HG ~ NV + PI + EH", data, family="binomial", bias="mean", frequency=np.full(79, 2))
     np.testing.assert_allclose(a.coef, b.coef, rtol=1e-9)
     np.testing.assert_allclose(a.vcov(), b.vcov(), rtol=1e-8)
+
+
+@pytest.mark.parametrize(("family", "link"), [("binomial", None), ("poisson", None), ("gamma", "log"), ("gaussian", None)])
+def test_ridge_is_stationary(family, link):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(80, 3)) * [1.0, 5.0, 0.2] + [0.0, 3.0, 0.0]
+    mu = np.exp(0.3 * x[:, 0])
+    y = {"binomial": (rng.random(80) < mu / (1 + mu)).astype(float), "poisson": rng.poisson(mu) * 1.0, "gamma": rng.gamma(2, mu), "gaussian": rng.normal(mu)}[
+        family
+    ]
+    fit = em.fit(x, y, family=family, link=link, ridge=0.05)
+    assert fit.converged
+    z = np.column_stack([np.ones(80), x])
+    m = fit.fitted
+    factor = {"binomial": np.ones(80), "poisson": np.ones(80), "gamma": 1 / m, "gaussian": np.ones(80)}[family]
+    gradient = z.T @ ((y - m) * factor) / 80 - 0.05 * np.r_[0, fit.coef[1:]]
+    np.testing.assert_allclose(gradient, 0, atol=1e-9)
+
+
+def test_ridge_of_separated_data():
+    data = read("endometrial.csv")
+    fit = em.glm("HG ~ NV + PI + EH", data, family="binomial", ridge=0.01)
+    assert fit.converged
+    assert np.isfinite(fit.stderror()).all()
+    assert np.abs(fit.coef).max() < 20
+    for verb, given in (("confint", [0.95, "profile"]), ("anova", []), ("drop1", [])):
+        with pytest.raises(UndefinedStatisticError):
+            getattr(fit, verb)(*given)
+    with pytest.raises(EtamuError, match="`ridge`"):
+        em.glm("HG ~ NV", data, family="binomial", ridge=-1)
+    with pytest.raises(EtamuError, match="two remedies"):
+        em.glm("HG ~ NV", data, family="binomial", ridge=1.0, bias="mean")
+    assert "ridge" in str(fit.summary())

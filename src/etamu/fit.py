@@ -24,6 +24,7 @@ from etamu.inference.bias import read_kind, reduce_bias
 from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.inference.existence import Separation
 from etamu.inference.shape import fit_shape
+from etamu.inference.shrink import read_alpha, shrink
 from etamu.links import Link
 from etamu.model import Estimate, Fit
 from etamu.solve import Solved, solve_problem
@@ -56,6 +57,7 @@ def glm(
     missing: str = "raise",
     cache: bool | str | None = None,
     bias: str | None = None,
+    ridge: float | None = None,
     separated: str = "report",
 ) -> Fit:
     """Fit a generalized linear model given by a formula on a table or on files.
@@ -78,6 +80,7 @@ def glm(
         of a factor a level of their own.
     bias : None for maximum likelihood; "mean" (Firth), "median", "mixed" or "jeffreys" for bias-reduced estimates, which are finite
         for separated data too.
+    ridge : the alpha of a penalty alpha/2 |b|^2 beside the mean unit deviance/2, which keeps every coefficient finite.
     separated : what to do where no finite estimate exists: "report" it in ``fit.status``, "raise", or "drop" the rows that are separated.
     cache : for files: True, or a folder, to keep the encoded rows on disk from the first pass to the last.
 
@@ -108,14 +111,14 @@ def glm(
         progress = control.progress if isinstance(control, Control) else None
         found = read_files(data, parsed, resolved, link, named, missing, held, progress)
         if isinstance(found, tuple):
-            return _fit(*found, Wishes(solver, start, control, bias, separated, shape))
+            return _fit(*found, Wishes(solver, start, control, bias, ridge, separated, shape))
         data = found
     table = as_table(data)
     parsed = expand(parsed, table.columns)
     table, named = without_missing(table, parsed, named, missing)
     built = Model(parsed, resolved, link, named, missing).ingredients(table, learn(parsed, table, missing))
     built = replace(built, data=table)
-    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, separated, shape))
+    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, ridge, separated, shape))
 
 
 def fit(
@@ -135,6 +138,7 @@ def fit(
     control: Control | None = None,
     missing: str = "raise",
     bias: str | None = None,
+    ridge: float | None = None,
     separated: str = "report",
 ) -> Fit:
     """Fit a generalized linear model on arrays: X of shape (n, p), y of shape (n,).
@@ -163,7 +167,7 @@ def fit(
     given = offset is not None or exposure is not None
     resolved, shape = _resolved(family)
     built = Ingredients(design, y, resolved, link, None, intercept, None, arrays, None, given, None, None)
-    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, separated, shape))
+    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, ridge, separated, shape))
 
 
 def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
@@ -217,6 +221,7 @@ class Wishes:
     start: Any
     control: Control | None
     bias: str | None
+    ridge: float | None
     separated: str
     shape: bool  # whether the family's own parameter is estimated too
 
@@ -239,6 +244,8 @@ def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Respo
     if gauge_free:  # solve with class 0 at zero, then report the member of the family whose rows sum to zero
         problem = problem.change(equations=(problem.equations or 1) - 1, reference=0)
     given = None if wishes.start is None else read_start(wishes.start, problem)
+    if wishes.ridge is not None:
+        return _shrunk(built, response, problem, given, wishes)
     if wishes.bias is not None:
         return _reduced(built, response, problem, given, control, read_kind(wishes.bias))
     found = _assemble(built, response, solve_problem(problem, built.intercept, method, given, control), control, gauge_free)
@@ -272,6 +279,20 @@ def _without(built: Ingredients, problem: Problem | Streamed, response: checks.R
     rest = problem.change(weight=np.where(certificate.separated, 0.0, weight))
     fit = _fit(built, rest, response, replace(wishes, separated="report"))
     return replace(fit, trace=replace(fit.trace, notes=(*fit.trace.notes, f"{len(certificate.rows):,} separated rows were dropped")))
+
+
+def _shrunk(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, wishes: Wishes) -> Fit:
+    """The ridge fit: standardised and freed of aliased columns as the likelihood's, then solved with the penalty."""
+    if wishes.bias is not None:
+        raise SpecificationError("`ridge` and `bias` are two remedies for the same; pass one of them.")
+    alpha, control = read_alpha(wishes.ridge), wishes.limits()
+    solved = solve_problem(problem, built.intercept, None, given, replace(control, compress=False))
+    start = np.array(solved.solution.beta, dtype=float)
+    if not solved.solution.status.ok:
+        start = default_start(solved.problem, open_source(solved.problem, control.threads), built.intercept and 0 in solved.kept)
+    solution = shrink(solved.problem, start, alpha, solved.scaling, built.intercept and 0 in solved.kept, control)
+    solved = replace(solved, solution=solution.with_steps(solved.solution.steps), reason=f"with a ridge penalty, alpha {alpha:g}")
+    return replace(_assemble(built, response, solved, control, False), bias="ridge")
 
 
 def _reduced(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, control: Control, kind: str) -> Fit:

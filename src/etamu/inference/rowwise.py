@@ -101,6 +101,8 @@ def slabs(fit: Fit) -> Iterator[Slab]:
 def at_estimate(fit: Fit, information: str | None = None) -> Sums:
     """The sums at the estimate itself; those of the last pass are a step away, which is enough for a few digits less."""
     e = fit._estimate()
+    if fit.bias == "ridge":  # whose information has the penalty in it
+        return e.sums
     if information is None and (e.sums.form != "gram" or e.sums.information is None or getattr(e.sums.information, "dtype", np.dtype(float)).char == "g"):
         return e.sums
     return open_source(fit._problem(), fit.control.threads).sum(Request(e.gamma, 2, information or fit.control.information))

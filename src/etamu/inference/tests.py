@@ -84,7 +84,7 @@ def require_converged(fit: Fit, what: str) -> None:
 
 def refuse_reduced(fit: Fit, what: str) -> None:
     if fit.bias is not None:
-        raise UndefinedStatisticError(f"{what} compares maxima of the likelihood, and this fit is bias-reduced ({fit.bias}); test with fit.test(..., 'lr').")
+        raise UndefinedStatisticError(f"{what} compares maxima of the likelihood, and this fit is bias-reduced ({fit.bias}); use fit.test.")
 
 
 def hypothesis_of(fit: Fit, given: Any) -> Hypothesis:

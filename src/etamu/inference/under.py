@@ -29,9 +29,10 @@ def criterion(fit: Fit) -> float:
     if fit.bias is None:
         return fit.deviance / fit.dispersion
     if not maximises(fit):
+        what = "a ridge fit" if fit.bias == "ridge" else f"a fit with bias={fit.bias!r} here is the root of an adjusted score and"
         raise UndefinedStatisticError(
-            f"a fit with bias={fit.bias!r} here is the root of an adjusted score and maximises no likelihood, so it has no likelihood ratio or "
-            "profile; use Wald's, or bias='jeffreys' (also 'mean' under a canonical link), which does."
+            f"{what} maximises no likelihood, so it has no likelihood ratio or profile; use Wald's, or bias='jeffreys' (also 'mean' under a "
+            "canonical link), which maximises a penalised one."
         )
     e = fit._estimate()
     sums = open_source(fit._problem(), fit.control.threads).sum(Request(e.gamma, 2, "expected"))

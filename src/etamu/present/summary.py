@@ -171,6 +171,10 @@ def _notes(fit: Fit) -> list[str]:
     notes = []
     if fit.status is not Status.CONVERGED:
         notes.append(f"{fit.status.name.lower().replace('_', ' ')}: {fit.status.value}")
+    if fit.bias == "ridge":
+        notes.append("ridge: estimates are shrunk towards zero, and the covariance is the posterior one, phi (H + P)^-1")
+    elif fit.bias is not None:
+        notes.append(f"bias-reduced estimates ({fit.bias})")
     if fit.diverging:
         notes.append("diverging: " + _listed(fit.diverging))
     if fit.aliased:
