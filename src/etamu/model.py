@@ -16,6 +16,7 @@ from etamu.inference import covariance as _covariance
 from etamu.inference import kinds as _kinds
 from etamu.inference import likelihood as _likelihood
 from etamu.inference import predict as _predict
+from etamu.inference import verbs as _verbs
 from etamu.inference import wald as _wald
 from etamu.inference.covariance import Scaling
 from etamu.links import Link
@@ -134,12 +135,6 @@ class Fit:
             return float(self.known["dispersion"])
         return self.pearson / self.df_residual if self.df_residual > 0 else math.nan
 
-    def dispersion_by(self, method: str) -> float:
-        """Phi by "pearson" or "deviance" over the residual degrees of freedom, or by "ml" (maximum likelihood)."""
-        from etamu.inference.shape import dispersion_by
-
-        return dispersion_by(self, method)
-
     @cached_property
     def null_deviance(self) -> float:
         """Deviance with the intercept only (no column without one), the offset kept."""
@@ -174,12 +169,6 @@ class Fit:
         """AIC with the correction for few observations, + 2k(k + 1)/(n - k - 1); inf where n <= k + 1."""
         k, left = self._parameters, self.nobs - self._parameters - 1
         return self.aic + 2 * k * (k + 1) / left if left > 0 else math.inf
-
-    def measures(self) -> Any:
-        """Information criteria, R^2 of several kinds, and for probabilities AUC, Brier's score and Tjur's R^2, by name."""
-        from etamu.inference.fit_measures import measures
-
-        return measures(self)
 
     @property
     def _parameters(self) -> int:
@@ -261,34 +250,6 @@ class Fit:
     def _df(self) -> float | None:
         return None if self.family.dispersion_known else self.df_residual
 
-    def confint(
-        self,
-        level: float = 0.95,
-        method: str = "wald",
-        *,
-        which: Any = None,
-        vcov: Any = "model",
-        adjust: str | None = None,
-        distribution: str | None = None,
-    ) -> Array:
-        """Confidence intervals, shape (k, 2): of every coefficient in the order of ``labels``, or of the combinations in ``which``.
-
-        ``method`` is "wald" (with any ``vcov``), "profile" (likelihood ratio) or "score".  Wald intervals use t where phi is
-        estimated, the others the normal quantile as R's ``confint`` of a glm; ``distribution="t"`` or ``"z"`` chooses.  ``adjust`` is
-        "bonferroni", "sidak" or (Wald) "max-t", for intervals that hold together.
-
-        Examples
-        --------
-        >>> import etamu as em
-        >>> fit = em.glm("killed / n ~ dose", em.datasets.beetles(), family="binomial", weights="n")
-        >>> fit.confint(method="profile").round(2)
-        array([[-71.44, -51.08],
-               [ 28.85,  40.3 ]])
-        """
-        from etamu.inference.intervals import confint
-
-        return confint(self, level, method, which, vcov, adjust, distribution)
-
     def coef_table(self, level: float = 0.95, vcov: Any = "model") -> _wald.CoefTable:
         """Estimates with standard errors, z or t statistics, p-values and Wald limits; ``vcov`` is any kind that :meth:`vcov` takes."""
         if not (isinstance(vcov, str) and vcov == "model"):
@@ -299,73 +260,6 @@ class Fit:
         limits = _wald.interval(estimate, stderror, level, self._df)
         p = _wald.p_values(statistic, self._df)
         return _wald.CoefTable(self.labels, estimate, stderror, statistic, p, limits[:, 0], limits[:, 1], "z" if self._df is None else "t", level)
-
-    # ---- tests --------------------------------------------------------------------------------------------------
-
-    def test(self, hypothesis: Any, method: str = "wald", *, vcov: Any = "model", distribution: str | None = None) -> Any:
-        """Test of linear hypotheses by "wald" (with any ``vcov``), "lr" (likelihood ratio) or "score" (Rao).
-
-        ``hypothesis`` is text ("x1 = x2", "area[B] = area[C] = 0", "2*x1 + x2 = 0.5"; a term's name means all its columns), a list
-        of texts that hold together, or a matrix L (L beta = 0), or (L, r).  The statistic is chi-squared, or F where phi is
-        estimated; ``distribution="chi2"`` or ``"F"`` chooses.
-
-        Examples
-        --------
-        >>> import etamu as em
-        >>> fit = em.glm("breaks ~ wool + tension", em.datasets.warpbreaks(), family="poisson")
-        >>> print(fit.test("tension", "lr"))
-        tension: lr statistic 70.942 on chi2(2), p = 3.94e-16
-        """
-        from etamu.inference.tests import test
-
-        return test(self, hypothesis, method, vcov, distribution)
-
-    def anova(self, other: Fit | None = None, *, type: int = 1, test: str | None = None) -> Any:
-        """Analysis of deviance: this fit against a nested ``other``, or its own terms by ``type`` 1 (in order), 2 or 3.
-
-        ``test`` is "lr" (chi-squared), "f", "score", or "wald" (types 2 and 3); by default "lr" where the dispersion is known, else
-        "f".
-
-        Examples
-        --------
-        >>> import etamu as em
-        >>> fit = em.glm("breaks ~ wool * tension", em.datasets.warpbreaks(), family="poisson")
-        >>> fit.anova().columns["df"]
-        [None, 1, 2, 2]
-        """
-        from etamu.inference.anova import anova, compare
-
-        return anova(self, type, test) if other is None else compare(self, other, test)
-
-    def overdispersion(self, power: float = 2.0) -> Any:
-        """Test of a Poisson fit against variance mu + alpha mu^power (Cameron and Trivedi), alpha > 0."""
-        from etamu.inference.diagnostics import overdispersion
-
-        return overdispersion(self, power)
-
-    def link_test(self) -> Any:
-        """Pregibon's test of the link: whether eta^2 as one more column explains anything."""
-        from etamu.inference.diagnostics import link_test
-
-        return link_test(self)
-
-    def hosmer_lemeshow(self, groups: int = 10) -> Any:
-        """Calibration of a binomial fit: observed against expected in groups by fitted probability."""
-        from etamu.inference.diagnostics import hosmer_lemeshow
-
-        return hosmer_lemeshow(self, groups)
-
-    def vuong(self, other: Fit, correction: str | None = None) -> Any:
-        """Vuong's test of two fits that need not be nested; positive speaks for this one.  ``correction``: "aic", "bic" or None."""
-        from etamu.inference.diagnostics import vuong
-
-        return vuong(self, other, correction)
-
-    def drop1(self, test: str | None = None) -> Any:
-        """The fit without each term that no other term contains: deviance, AIC and test, as R's ``drop1``."""
-        from etamu.inference.anova import drop1
-
-        return drop1(self, test)
 
     @staticmethod
     def _flat(x: Array) -> Array:
@@ -452,87 +346,24 @@ class Fit:
 
         return tuple(partial_columns(self))
 
-    # ---- existence ----------------------------------------------------------------------------------------------
+    # ---- verbs, each written where it can be read on its own: inference/verbs.py ---------------------------------
 
-    def separation(self) -> Any:
-        """Whether the estimate exists: rows, direction and coefficients of a separation; see :func:`em.separation`."""
-        from etamu.inference.existence import certify
-
-        e, p = self._estimate(), len(self.names)
-        names = self.class_names or ("",)
-        if e.expansion is not None:  # classes beside the first
-            names = names[1:]
-        labels = [f"{c}:{self.names[j]}" if c else self.names[j] for c in names for j in e.kept]
-        assert p
-        return certify(self._problem(), e.scaling, labels)
-
-    # ---- rows -----------------------------------------------------------------------------------------------------
-
-    def residuals(self, kind: str = "deviance", *, seed: int = 0) -> Array:
-        """Residuals of the rows of the fit, shape (n,): "response", "working", "pearson", "deviance", "standardized_pearson",
-        "standardized_deviance", "studentized", "anscombe", "quantile" (randomised by ``seed`` where y is discrete), or "partial",
-        (n, terms).
-        """
-        from etamu.inference.residuals import residuals
-
-        return residuals(self, kind, seed)
-
-    def influence(self) -> Any:
-        """Leverage, Cook's distance and what else each row does to the fit; see :class:`etamu.inference.influence.Influence`."""
-        from etamu.inference.influence import Influence
-
-        return Influence(self)
-
-    # ---- effects ------------------------------------------------------------------------------------------------
-
-    def effects(self, variables: Any = None, *, data: Any = None, at: Any = "average", kind: str = "response", level: float = 0.95, vcov: Any = "model") -> Any:
-        """Marginal effects: the slope of the mean response in a number, its step from the base in a factor's level.
-
-        Averaged over the rows of the fit (or ``data``) as they are; ``at="mean"`` takes every column at its mean or commonest level,
-        a dict sets some columns.  A table with standard errors by the delta method.
-
-        Examples
-        --------
-        >>> import etamu as em
-        >>> fit = em.glm("killed / n ~ dose", em.datasets.beetles(), family="binomial", weights="n")
-        >>> fit.effects()["estimate"].round(3)
-        array([4.18])
-        """
-        from etamu.inference.effects import effects
-
-        return effects(self, variables, data, at, kind, level, vcov)
-
-    def adjusted(
-        self,
-        grid: Any,
-        *,
-        data: Any = None,
-        at: Any = "average",
-        kind: str = "response",
-        level: float = 0.95,
-        vcov: Any = "model",
-        contrast: str | None = None,
-    ) -> Any:
-        """Mean predictions with columns set to each combination of values in ``grid`` (a dict, or the name of a factor).
-
-        ``contrast``: "reference" (differences from the first), "pairwise", or "ratio" (to the first).
-
-        Examples
-        --------
-        >>> import etamu as em
-        >>> fit = em.glm("breaks ~ wool + tension", em.datasets.warpbreaks(), family="poisson")
-        >>> fit.adjusted("wool")["estimate"].round(2)
-        array([31.04, 25.26])
-        """
-        from etamu.inference.effects import adjusted
-
-        return adjusted(self, grid, data, at, kind, level, vcov, contrast)
-
-    def relativities(self, level: float = 0.95, *, vcov: Any = "model", method: str = "wald") -> Any:
-        """Exp of the coefficients with limits, as a rating table: for a factor one row per level, its base at 1."""
-        from etamu.inference.effects import relativities
-
-        return relativities(self, level, vcov, method)
+    confint = _verbs.confint
+    test = _verbs.test
+    anova = _verbs.anova
+    drop1 = _verbs.drop1
+    overdispersion = _verbs.overdispersion
+    link_test = _verbs.link_test
+    hosmer_lemeshow = _verbs.hosmer_lemeshow
+    vuong = _verbs.vuong
+    measures = _verbs.measures
+    dispersion_by = _verbs.dispersion_by
+    residuals = _verbs.residuals
+    influence = _verbs.influence
+    effects = _verbs.effects
+    adjusted = _verbs.adjusted
+    relativities = _verbs.relativities
+    separation = _verbs.separation
 
     # ---- presentation -------------------------------------------------------------------------------------------
 
