@@ -46,7 +46,7 @@ CASES: dict[str, tuple[str, str | None, int, Draw, float]] = {
     "Poisson, n = 15": ("poisson", None, 15, poisson, 0.5),
     "gamma (log), n = 15": ("gamma", "log", 15, gamma, 0.5),
     "gaussian, n = 15": ("gaussian", None, 15, even, 0.5),
-    "gaussian, variance grows with |x|, n = 30": ("gaussian", None, 30, uneven, 0.5),
+    r"gaussian, variance grows with \|x\|, n = 30": ("gaussian", None, 30, uneven, 0.5),
 }
 METHODS: dict[str, Callable[[em.Fit, float], np.ndarray]] = {
     "Wald": lambda fit, level: fit.confint(level, which="x1"),

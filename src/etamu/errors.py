@@ -87,6 +87,14 @@ class ModelFileError(EtamuError, ValueError):
     """A model file that is damaged, of another kind or of a newer format."""
 
 
+def chosen(what: str, value: object, choices: Iterable[str]) -> str:
+    """The value, if it is one of the names; else the lookup error."""
+    options = list(choices)
+    if not isinstance(value, str) or value not in options:
+        raise unknown(what, value, options)
+    return value
+
+
 def unknown(what: str, name: object, choices: Iterable[str]) -> UnknownNameError:
     """The lookup error: what was asked for, the nearest match, and everything that exists."""
     options = sorted(map(str, choices))

@@ -17,7 +17,7 @@ from etamu.design.inputs import read_matrix
 from etamu.design.learn import learn
 from etamu.design.missing import drop_rows
 from etamu.design.terms import expand, read_formula
-from etamu.errors import FormulaError, SeparationError, SpecificationError, unknown
+from etamu.errors import FormulaError, SeparationError, SpecificationError, chosen, unknown
 from etamu.families import Family, resolve_family
 from etamu.files import Model, is_path, read_files
 from etamu.inference.bias import read_kind, reduce_bias
@@ -236,8 +236,7 @@ class Wishes:
 def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Response, wishes: Wishes) -> Fit:
     control, method, separated = wishes.limits(), resolve_solver(wishes.solver), wishes.separated
     gauge_free = problem.equations is not None and problem.reference is None and not isinstance(method, GradientAscent)
-    if separated not in ("report", "raise", "drop"):
-        raise unknown("separated", separated, ["report", "raise", "drop"])
+    chosen("separated", separated, ["report", "raise", "drop"])
     if wishes.shape:
         return _with_shape(built, problem, response, replace(wishes, shape=False))
     whole = problem

@@ -21,8 +21,8 @@ Array = np.ndarray[Any, Any]
 
 def _vectors(y: Any, prediction: Any, weights: Any) -> tuple[Array, Array, Array]:
     """y, predictions and weights as equally long arrays of finite numbers."""
-    a, b = (np.asarray(v, dtype=float) for v in (y, prediction))
-    w = np.ones(len(a)) if weights is None else np.asarray(weights, dtype=float)
+    a, b = _numbers("y", y), _numbers("prediction", prediction)
+    w = np.ones(a.shape) if weights is None else _numbers("weights", weights)
     for name, v in (("prediction", b), ("weights", w)):
         if v.shape != a.shape or a.ndim != 1:
             raise LengthError(f"`{name}` has shape {v.shape} but `y` has {a.shape}; pass one value per row.")
@@ -32,6 +32,13 @@ def _vectors(y: Any, prediction: Any, weights: Any) -> tuple[Array, Array, Array
     if not (w >= 0).all() or not w.any():
         raise DataError("`weights` must be 0 or more, and not all 0.")
     return a, b, w
+
+
+def _numbers(name: str, values: Any) -> Array:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"`{name}` does not hold numbers; pass one number per row.") from None
 
 
 def brier(y: Any, prediction: Any, weights: Any = None) -> float:

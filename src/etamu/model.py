@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from etamu.design.encode import DesignSpec
-from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
+from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.families import Family, Multinomial
 from etamu.inference import covariance as _covariance
 from etamu.inference import kinds as _kinds
@@ -315,8 +315,9 @@ class Fit:
         A level that the fit has not seen raises; ``unseen="base"`` reads it as the base level, ``"missing"`` as the level of
         missing values, if the model has one.
         """
-        if kind not in ("response", "link", "terms"):
-            raise unknown("kind", kind, ["response", "link", "terms"])
+        chosen("kind", kind, ["response", "link", "terms"])
+        if not isinstance(se, (bool, np.bool_)):
+            raise SpecificationError(f"`se` is {se!r}; pass True or False.")
         if weights is not None and interval != "prediction":
             raise SpecificationError("`weights` belong to a new observation; pass interval='prediction', or drop them.")
         if new is None and (offset is not None or exposure is not None):

@@ -9,7 +9,7 @@ import numpy as np
 
 from etamu.design.encode import encode, learn
 from etamu.design.terms import Formula, read_formula
-from etamu.errors import FormulaError, SpecificationError, UndefinedStatisticError, unknown
+from etamu.errors import FormulaError, SpecificationError, UndefinedStatisticError, chosen
 from etamu.inference.anova import columns_of_rows, extract_aic, method_of, note_of
 from etamu.inference.table import Table
 from etamu.inference.tails import log_chi2, log_f
@@ -34,8 +34,7 @@ def add1(fit: Fit, scope: str, test: str | None = None) -> Table:
     [None, 2, 4]
     """
     method = method_of(fit, test)
-    if method not in ("lr", "f"):
-        raise unknown("test", method, ["lr", "f"])
+    chosen("test", method, ["lr", "f"])
     require_converged(fit, "add1")
     refuse_reduced(fit, "add1")
     problem = fit._problem()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,14 +163,11 @@ class Tweedie(PowerFamily):
         claims, size = mu ** (2 - p) * w / ((2 - p) * phi), phi / w * (p - 1) * mu ** (p - 1)
         none, ratio, alpha = np.exp(-claims), np.maximum(y, 0.0) / size, (2 - p) / (p - 1)
         below, above = np.where(y > 0, none, 0.0), np.where(y < 0, 1.0, 0.0)
-        reach = 7.0 * np.sqrt(claims) + 12.0  # beyond it a Poisson count has a chance below 1e-13
-        first = np.maximum(np.floor(claims - reach), 1.0)
-        count = int((np.ceil(claims + reach) - first).max(initial=0.0)) + 1
-        for a in range(0, count, _TERMS):
-            n = first + np.arange(a, min(a + _TERMS, count)).reshape(-1, *(1,) * first.ndim)
-            chance = np.exp(xlogy(n, claims) - claims - gammaln(n + 1))
-            lower = gammainc(n * alpha, ratio)
-            upper = np.where(lower < 0.5, 1.0 - lower, gammaincc(n * alpha, ratio))
+        likely = np.maximum(y, 0.0) ** (2 - p) * w / (phi * (2 - p))  # numbers of claims that make y, far out in a tail
+        for n in _windows(claims, likely):
+            chance = np.exp(xlogy(n, claims) - claims - gammaln(n + 1)) * (n > 0)
+            lower = gammainc(np.maximum(n, 1.0) * alpha, ratio)
+            upper = np.where(lower < 0.5, 1.0 - lower, gammaincc(np.maximum(n, 1.0) * alpha, ratio))
             below, above = below + (chance * lower).sum(axis=0), above + (chance * upper).sum(axis=0)
         return below, np.where(y == 0, none, 0.0), above
 
@@ -183,6 +181,19 @@ class Tweedie(PowerFamily):
 
     def starting_mean(self, y: Array, w: Array) -> Array:
         return np.asarray(y + 0.1 * (y == 0))
+
+
+def _windows(first: Array, second: Array) -> Iterator[Array]:
+    """Whole numbers around two centres of each row, each once and as many as matter, a few at a time; 0 stands for none."""
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    ends = [(np.floor(c - 7.0 * np.sqrt(c) - 12.0), np.ceil(c + 7.0 * np.sqrt(c) + 12.0)) for c in (low, high)]
+    start = np.maximum(ends[0][0], 1.0)
+    after = np.maximum(ends[1][0], ends[0][1] + 1)  # what the first window has not
+    for begin, end in ((start, ends[0][1]), (after, ends[1][1])):
+        count = int(np.maximum(end - begin, 0.0).max(initial=0.0)) + 1
+        for a in range(0, count, _TERMS):
+            n = begin + np.arange(a, min(a + _TERMS, count)).reshape(-1, *(1,) * begin.ndim)
+            yield np.where(n <= end, n, 0.0)
 
 
 def _log_series(y: Array, phi: Array, p: float) -> Array:

@@ -16,20 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
+from etamu.errors import SpecificationError, UndefinedStatisticError, chosen, unknown
 from etamu.inference.refit import again
 from etamu.inference.residuals import partial_columns
 from etamu.inference.table import Table
 from etamu.inference.tails import log_chi2, log_f
 from etamu.inference.tests import refuse_reduced, require_converged, test
 from etamu.solvers.linalg import factorise
+from etamu.sources.problem import Problem
 from etamu.sources.streamed import open_source
 from etamu.sums import Request
 
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["anova", "columns_of_rows", "compare", "drop1", "extract_aic", "method_of", "note_of", "submodel"]
+__all__ = ["anova", "columns_of_rows", "compare", "drop1", "extract_aic", "method_of", "note_of", "refuse_other_rows", "submodel"]
 
 Array = np.ndarray[Any, Any]
 
@@ -97,9 +98,7 @@ def _others(fit: Fit, kept: tuple[int, ...]) -> str:
 def method_of(fit: Fit, method: str | None) -> str:
     if method is None:
         return "lr" if fit.family.dispersion_known else "f"
-    if method not in ("lr", "f", "wald", "score"):
-        raise unknown("test", method, ["lr", "f", "wald", "score"])
-    return method
+    return chosen("test", method, ["lr", "f", "wald", "score"])
 
 
 def _tested(method: str, change: float, df: float, phi: float, residual: float) -> tuple[float, float]:
@@ -115,7 +114,7 @@ def _tested(method: str, change: float, df: float, phi: float, residual: float) 
 
 def anova(fit: Fit, kind: int, method: str | None) -> Table:
     """The table of one fit's terms."""
-    if kind not in (1, 2, 3):
+    if not isinstance(kind, (int, np.integer)) or kind not in (1, 2, 3):
         raise unknown("type", kind, ["1", "2", "3"])
     method = method_of(fit, method)
     if method == "score" and kind != 1:
@@ -215,9 +214,10 @@ def note_of(fit: Fit, method: str) -> str:
 def drop1(fit: Fit, method: str | None) -> Table:
     """The fit without each term that no other contains, in turn, as R's ``drop1``."""
     method = method_of(fit, method)
-    if method not in ("lr", "f"):
-        raise unknown("test", method, ["lr", "f"])
+    chosen("test", method, ["lr", "f"])
     models = Submodels(fit)
+    if not (fit.deviance > 0 and fit.df_residual > 0):
+        raise UndefinedStatisticError("this fit leaves no residual, so its deviance compares with nothing; drop1 needs residual degrees of freedom.")
     parts = _parts(fit, models)
     n, full = fit.nobs, models.all()
     rows: list[list[Any]] = [["<none>", None, fit.deviance, extract_aic(fit, fit.deviance, len(full)), None, None]]
@@ -249,6 +249,7 @@ def extract_aic(fit: Fit, deviance: float, columns: int) -> float:
 
 def compare(small: Fit, big: Fit, method: str | None) -> Table:
     """Two nested fits of the same response."""
+    refuse_other_rows(small, big)
     if small.rank * small.equations > big.rank * big.equations:
         small, big = big, small
     _refuse_strangers(small, big)
@@ -279,8 +280,21 @@ def _name(fit: Fit) -> str:
     return fit.spec.formula.text if fit.spec is not None else f"{fit.rank} columns"
 
 
+def refuse_other_rows(first: Fit, second: Any) -> None:
+    """Another fit must be one, and of the same responses with the same weights."""
+    if not hasattr(second, "_problem"):
+        raise SpecificationError(f"`other` is a {type(second).__name__}; pass a fit.")
+    a, b = first._problem(), second._problem()
+    if not (isinstance(a, Problem) and isinstance(b, Problem)) or a.rows != b.rows:
+        return  # files are not read for this; numbers of rows are compared elsewhere
+    for what, one, other in (("responses", a.y, b.y), ("weights", a.weight, b.weight)):
+        if (one is None) != (other is None) or (one is not None and other is not None and not np.array_equal(one, other)):
+            raise SpecificationError(f"`other` was fitted to other {what}; fits are compared on the same rows, responses and weights.")
+
+
 def _refuse_strangers(small: Fit, big: Fit) -> None:
     """Fits that cannot be compared: other rows, another family or link, columns that the bigger has not."""
+    refuse_other_rows(small, big)
     for what, a, b in (("rows", small.nobs, big.nobs), ("families", small.family, big.family), ("links", small.link.name, big.link.name)):
         if a != b:
             raise SpecificationError(f"`other` was fitted with other {what} ({a} against {b}); nested fits share rows, family and link.")

@@ -52,11 +52,11 @@ class Reduced:
 
 def read_kind(kind: Any) -> str:
     """The name of an adjustment; "firth" is "mean"."""
-    if kind == "firth":
+    if isinstance(kind, str) and kind == "firth":
         return "mean"
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise unknown("bias", kind, [*KINDS, "firth"])
-    return str(kind)
+    return kind
 
 
 def reduce_bias(
@@ -201,9 +201,11 @@ def _next_phi(source: Memory | StreamSource, problem: Problem | Streamed, sums: 
     first = second = third = 0.0
     for part in problem.batches():
         w = np.ones(part.rows) if part.weight is None else np.asarray(part.weight, dtype=float)
-        w = w[w > 0]
+        f = np.ones(part.rows) if part.frequency is None else np.asarray(part.frequency, dtype=float)
+        f, w = f[w > 0], w[w > 0]
+        w = w / f  # the prior weight of one observation
         a1, a2, a3 = normaliser(family, -w / phi)
-        first, second, third = first + float((w * a1).sum()), second + float((w**2 * a2).sum()), third + float((w**3 * a3).sum())
+        first, second, third = (s + float((f * w**k * a).sum()) for s, k, a in ((first, 1, a1), (second, 2, a2), (third, 3, a3)))
     gradient = (sums.deviance - first) / (2 * phi**2)
     information = second / (2 * phi**4)
     mean = (p - 2) / (2 * phi) + third / (2 * phi**2 * second)

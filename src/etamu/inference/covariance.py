@@ -52,6 +52,15 @@ class Scaling:
             row[1:] = -self.center[1:] * self.scale[1:]
         return row
 
+    def rows(self, matrix: Array) -> Array:
+        """L T for rows L of combinations of beta, by what T is."""
+        if self.scale is None:
+            return matrix
+        out = matrix * self.scale
+        if self.center is not None:
+            out[:, 1:] -= np.multiply.outer(matrix[:, 0], self.center[1:] * self.scale[1:])
+        return np.asarray(out)
+
     def around(self, h: Array) -> Array:
         """T h T', by what T is: a diagonal and a row.  (Not as a product of matrices, whose threads would spin on after it.)"""
         if self.scale is None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.design.columns import Column, Design
-from etamu.errors import SpecificationError, UndefinedStatisticError
+from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
+from etamu.inference.anova import refuse_other_rows
 from etamu.inference.refit import again
 from etamu.inference.residuals import rows_of
 from etamu.inference.tails import log_chi2, log_normal, log_t
@@ -31,6 +32,8 @@ Array = np.ndarray[Any, Any]
 
 def overdispersion(fit: Fit, power: float) -> Test:
     """Poisson against variance mu + alpha mu^power (2: negative binomial, 1: quasi-Poisson): the t of a regression through the origin."""
+    if isinstance(power, bool) or not isinstance(power, (int, float, np.number)) or not math.isfinite(power):
+        raise SpecificationError(f"`power` is {power!r}; pass a number, such as 1 or 2.")
     if fit.family.name != "poisson":
         raise SpecificationError(f"the overdispersion test is of a Poisson fit, and this one is {fit.family!r}; fit family='poisson' first.")
     require_converged(fit, "a test of overdispersion")
@@ -85,10 +88,10 @@ def hosmer_lemeshow(fit: Fit, groups: int) -> Test:
     if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 3:
         raise SpecificationError(f"`groups` is {groups!r}; pass at least 3.")
     require_converged(fit, "a Hosmer-Lemeshow test")
-    parts = [(rows.y, rows.mean.mu, rows.slab.vectors[1] * rows.slab.frequency) for rows in rows_of(fit, False)]
-    y, mu, trials = (np.concatenate(column) for column in zip(*parts, strict=True))
-    y, mu, trials = y[trials > 0], mu[trials > 0], trials[trials > 0]
-    cuts = np.unique(np.quantile(mu, np.linspace(0, 1, groups + 1)))
+    parts = [(rows.y, rows.mean.mu, rows.slab.vectors[1], rows.slab.frequency) for rows in rows_of(fit, False)]
+    y, mu, w, f = (np.concatenate(column) for column in zip(*parts, strict=True))
+    y, mu, f, trials = y[w > 0], mu[w > 0], f[w > 0], (w * f)[w > 0]
+    cuts = np.unique(_quantiles(mu, f, np.linspace(0, 1, groups + 1)))
     if len(cuts) < 4:
         raise UndefinedStatisticError("the fitted probabilities take too few values to form groups; compare the model with the saturated one instead.")
     own = np.clip(np.searchsorted(cuts, mu, side="left") - 1, 0, len(cuts) - 2)
@@ -96,6 +99,15 @@ def hosmer_lemeshow(fit: Fit, groups: int) -> Test:
     statistic = float(np.sum((seen - wanted) ** 2 / (wanted * (1 - wanted / n))))
     df = len(cuts) - 3
     return Test("hosmer-lemeshow", statistic, df, None, log_chi2(statistic, df), f"{len(cuts) - 1} groups")
+
+
+def _quantiles(x: Array, f: Array, shares: Array) -> Array:
+    """R's quantiles (type 7) of values that occur f times."""
+    order = np.argsort(x, kind="stable")
+    ends = np.cumsum(f[order])
+    at = shares * (ends[-1] - 1)
+    low, high = (np.minimum(np.searchsorted(ends, k, side="right"), len(x) - 1) for k in (np.floor(at), np.ceil(at)))
+    return np.asarray(x[order][low] + (at - np.floor(at)) * (x[order][high] - x[order][low]))
 
 
 def row_loglik(fit: Fit) -> Array:
@@ -112,18 +124,21 @@ def row_loglik(fit: Fit) -> Array:
 
 def vuong(first: Fit, second: Fit, correction: str | None) -> Test:
     """Mean log-likelihood ratio of two fits over its standard error; positive speaks for the first.  "aic" and "bic" correct for size."""
-    if correction not in (None, "aic", "bic"):
-        raise SpecificationError(f"`correction` is {correction!r}; choose 'aic', 'bic' or None.")
+    if correction is not None:
+        chosen("correction", correction, ["aic", "bic"])
+    refuse_other_rows(first, second)
     for fit in (first, second):
         require_converged(fit, "Vuong's test")
     if first.nobs != second.nobs:
         raise SpecificationError(f"the fits have {first.nobs} and {second.nobs} observations; Vuong's test compares fits of the same rows.")
-    gain = row_loglik(first) - row_loglik(second)
+    f = np.concatenate([rows.slab.frequency * (rows.slab.vectors[1] > 0) for rows in rows_of(first, False)])
+    gain = (row_loglik(first) - row_loglik(second)) / np.where(f > 0, f, 1.0)
     n = first.nobs
     more = first._parameters - second._parameters
     shift = {None: 0.0, "aic": more, "bic": more * math.log(n) / 2}[correction]
-    spread = float(np.std(gain, ddof=1))
+    mean = float(f @ gain) / n
+    spread = math.sqrt(float(f @ (gain - mean) ** 2) / (n - 1)) if n > 1 else 0.0
     if not spread > 0:
         raise UndefinedStatisticError("the two fits give every row the same likelihood, so there is nothing to compare.")
-    statistic = (float(gain.sum()) - shift) / (spread * math.sqrt(n))
+    statistic = (n * mean - shift) / (spread * math.sqrt(n))
     return Test("vuong", statistic, 1, None, log_normal(statistic), f"{first.family!r} against {second.family!r}")

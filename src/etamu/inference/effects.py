@@ -22,7 +22,7 @@ from etamu.design.encode import encode, offset_of
 from etamu.design.frames import Table as Frame
 from etamu.design.frames import as_table
 from etamu.design.inputs import read_matrix
-from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
+from etamu.errors import SpecificationError, UndefinedStatisticError, chosen, unknown
 from etamu.inference.predict import Rows, new_rows
 from etamu.inference.table import Table
 from etamu.inference.tests import require_converged
@@ -183,8 +183,7 @@ def _commonest(data: _Data, name: str) -> Any:
 
 def effects(fit: Fit, variables: Any, data: Any, at: Any, kind: str, level: float, vcov: Any) -> Table:
     """Average (or conditional) marginal effects."""
-    if kind not in ("response", "link"):
-        raise unknown("kind", kind, ["response", "link"])
+    chosen("kind", kind, ["response", "link"])
     held = _Data(fit, data)
     wanted = held.used if variables is None else [variables] if isinstance(variables, str) else list(variables)
     for name in wanted:
@@ -211,10 +210,9 @@ def effects(fit: Fit, variables: Any, data: Any, at: Any, kind: str, level: floa
 
 def adjusted(fit: Fit, grid: Any, data: Any, at: Any, kind: str, level: float, vcov: Any, contrast: str | None) -> Table:
     """Mean predictions over the rows with the columns of the grid set to each combination of its values, or contrasts of these."""
-    if kind not in ("response", "link"):
-        raise unknown("kind", kind, ["response", "link"])
-    if contrast not in (None, "reference", "pairwise", "ratio"):
-        raise unknown("contrast", contrast, ["reference", "pairwise", "ratio"])
+    chosen("kind", kind, ["response", "link"])
+    if contrast is not None:
+        chosen("contrast", contrast, ["reference", "pairwise", "ratio"])
     held = _Data(fit, data)
     if isinstance(grid, str):
         grid = {grid: held.levels(grid) if held.numbers(grid) is None else None}

@@ -86,11 +86,14 @@ def certify(problem: Problem | Streamed, scaling: Scaling, labels: list[str]) ->
     if gained.any():
         open_ = _null_space(_gram_of_rest(problem, sides, gained), size)
         user = np.array([_to_user(scaling, column, width, q) for column in open_.T]).reshape(-1, size)
+        user = user / np.tile(np.ones(width) if scaling.scale is None else scaling.scale, q)
         scale = np.abs(user).max(axis=1, initial=0.0, keepdims=True)
         lost = (np.abs(user) > 1e-8 * np.where(scale > 0, scale, 1.0)).any(axis=0)
     user = _to_user(scaling, direction, width, q)
     large = np.abs(user).max(initial=0.0)
-    along = {label: float(v / large) for label, v in zip(labels, user, strict=True) if large and abs(v) > 1e-9 * large}
+    unit = np.tile(np.ones(width) if scaling.scale is None else scaling.scale, q)
+    moves = np.abs(user / unit) > 1e-9 * np.abs(user / unit).max(initial=0.0)  # on the scale of the columns, whatever their units
+    along = {label: float(v / large) for label, v, used in zip(labels, user, moves, strict=True) if large and used}
     infinite = tuple(label for label, gone in zip(labels, lost, strict=True) if gone)
     finite = tuple(label for label, gone in zip(labels, lost, strict=True) if not gone)
     return Separation(np.asarray(gained.reshape(-1, classes).any(axis=1)), along, infinite, finite)

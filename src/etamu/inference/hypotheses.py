@@ -35,12 +35,15 @@ class Hypothesis:
         return len(self.value)
 
 
-def read_hypothesis(given: Any, labels: Sequence[str], terms: Mapping[str, Sequence[int]]) -> Hypothesis:
-    """A hypothesis from text, several texts, or a matrix; a bare name or term says that it is zero."""
-    if isinstance(given, np.ndarray) and given.dtype.kind in "fiub":
-        return _of_matrix(given, np.zeros(1 if given.ndim == 1 else len(given)), labels)
-    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], np.ndarray):
-        return _of_matrix(given[0], np.atleast_1d(np.asarray(given[1], dtype=float)), labels)
+def read_hypothesis(given: Any, labels: Sequence[str], terms: Mapping[str, Sequence[int]], independent: bool = True) -> Hypothesis:
+    """A hypothesis from text, several texts, or a matrix; a bare name or term says that it is zero.
+
+    Equations of a test must be ``independent`` of each other; combinations that only get intervals need not.
+    """
+    if isinstance(given, np.ndarray) and given.dtype.kind in "fiub" and given.ndim in (1, 2):
+        return _of_matrix(given, np.zeros(1 if given.ndim == 1 else len(given)), labels, independent)
+    if isinstance(given, tuple) and len(given) == 2 and all(isinstance(v, np.ndarray) and v.dtype.kind in "fiub" for v in given):
+        return _of_matrix(given[0], np.atleast_1d(given[1].astype(float)), labels, independent)
     texts = [given] if isinstance(given, str) else list(given) if isinstance(given, (list, tuple)) else None
     if texts is None or not all(isinstance(t, str) for t in texts) or not texts:
         raise SpecificationError(f"`hypothesis` is a {type(given).__name__}; pass text such as 'x1 = x2', a list of texts, or a matrix.")
@@ -53,27 +56,35 @@ def read_hypothesis(given: Any, labels: Sequence[str], terms: Mapping[str, Seque
                 for row, value in _equation(equation, labels, terms):
                     rows.append(row)
                     values.append(value)
-    return _checked(Hypothesis(np.array(rows), np.array(values), "; ".join(texts)))
+    return _checked(Hypothesis(np.array(rows), np.array(values), "; ".join(texts)), independent)
 
 
-def _of_matrix(matrix: Array, value: Array, labels: Sequence[str]) -> Hypothesis:
+def _of_matrix(matrix: Array, value: Array, labels: Sequence[str], independent: bool) -> Hypothesis:
     matrix = np.atleast_2d(np.asarray(matrix, dtype=float))
     if matrix.ndim != 2 or matrix.shape[1] != len(labels):
         raise LengthError(f"`hypothesis` has shape {matrix.shape} but the model has {len(labels)} coefficients; pass one column per coefficient.")
     if value.shape != (len(matrix),):
         raise LengthError(f"`hypothesis` has {len(matrix)} rows but {value.size} values; pass one value per row.")
-    if not (np.isfinite(matrix).all() and np.isfinite(value).all()):
-        raise SpecificationError("`hypothesis` holds nan or inf; pass finite numbers.")
-    return _checked(Hypothesis(matrix, value, f"{len(matrix)} linear restrictions"))
+    return _checked(Hypothesis(matrix, value, f"{len(matrix)} linear restrictions"), independent)
 
 
-def _checked(found: Hypothesis) -> Hypothesis:
+def _checked(found: Hypothesis, independent: bool) -> Hypothesis:
+    if not (np.isfinite(found.matrix).all() and np.isfinite(found.value).all()):
+        raise SpecificationError(f"`hypothesis` {found.text[:80]!r} holds a number that is not finite; pass finite ones.")
     zero = ~found.matrix.any(axis=1) if len(found) else np.zeros(0, dtype=bool)
     if len(found) == 0 or zero.any():
         raise SpecificationError(f"`hypothesis` {found.text[:80]!r} restricts no coefficient; name at least one in each equation.")
-    if np.linalg.matrix_rank(found.matrix / np.abs(found.matrix).max(axis=1, keepdims=True)) < len(found):
+    if independent and not independent_rows(found.matrix):
         raise SpecificationError(f"`hypothesis` {found.text[:80]!r} says the same twice, or contradicts itself; give linearly independent equations.")
     return found
+
+
+def independent_rows(matrix: Array) -> bool:
+    """Whether no row is a combination of the others; rows that name one column each are quickly told."""
+    single = (matrix != 0).sum(axis=1) == 1
+    if single.all():
+        return len(set(np.argmax(matrix != 0, axis=1).tolist())) == len(matrix)
+    return bool(np.linalg.matrix_rank(matrix / np.abs(matrix).max(axis=1, keepdims=True)) == len(matrix))
 
 
 def _has_comma(labels: Sequence[str], text: str) -> bool:
@@ -93,7 +104,9 @@ def _split(text: str, labels: Sequence[str], terms: Mapping[str, Sequence[int]])
 
 def _tokens(text: str, labels: Sequence[str], terms: Mapping[str, Sequence[int]]) -> list[tuple[str, Any, int, int]]:
     """(kind, value, begin, end): names longest first, numbers, and single characters."""
-    names = sorted({*labels, *terms}, key=len, reverse=True)
+    by_letter: dict[str, list[str]] = {}
+    for known in sorted({*labels, *terms}, key=len, reverse=True):
+        by_letter.setdefault(known[:1], []).append(known)
     out: list[tuple[str, Any, int, int]] = []
     at = 0
     while at < len(text):
@@ -107,7 +120,7 @@ def _tokens(text: str, labels: Sequence[str], terms: Mapping[str, Sequence[int]]
             out.append(("name", text[at + 1 : end], at, end + 1))
             at = end + 1
             continue
-        name = next((n for n in names if text.startswith(n, at) and _ends_here(text, at + len(n), n)), None)
+        name = next((n for n in by_letter.get(text[at], ()) if text.startswith(n, at) and _ends_here(text, at + len(n), n)), None)
         number = None if name is not None else _NUMBER.match(text, at)
         if name is not None:
             out.append(("name", name, at, at + len(name)))
@@ -192,5 +205,5 @@ def _linear(tokens: list[tuple[str, Any, int, int]], labels: Sequence[str], text
         else:
             if name not in labels:
                 raise unknown("coefficient", name, labels)
-            row[list(labels).index(name)] += factor
+            row[labels.index(name)] += factor
     return row, constant

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.errors import SpecificationError, unknown
-from etamu.inference.residuals import Rows, in_parallel, rows_of
+from etamu.errors import SpecificationError, chosen
+from etamu.inference.residuals import FULL, Rows, in_parallel, rows_of
 from etamu.inference.rowwise import factor_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Influence:
             if fit.control.information != "expected":
                 weight = rows.slab.pull("expected")[1]
             pearson = np.where(weight > 0, score * score / weight, 0.0)
-            return h, pearson * h / ((1.0 - h) ** 2 * fit.dispersion * fit.rank)
+            left = np.where(1.0 - h > FULL, 1.0 - h, np.nan)  # a row that is fitted exactly has no distance
+            return h, pearson * h / (left**2 * fit.dispersion * fit.rank)
 
     def _ratios_of(self, rows: Rows) -> tuple[Array, Array]:
         """DFFITS and the covariance ratio."""
@@ -130,7 +131,8 @@ class Influence:
         parts = []
         for rows in rows_of(fit, True):
             root = np.sqrt(rows.pulled[1]) * np.sign(rows.mean.dmu)
-            size = np.where(root != 0, root * getattr(rows, residual) / (1.0 - rows.leverage), 0.0)
+            left = np.where(1.0 - rows.leverage > FULL, 1.0 - rows.leverage, np.nan)
+            size = np.where(root != 0, root * getattr(rows, residual) / left, 0.0)
             parts.append((size[:, None] * rows.slab.block()) @ inverse @ t.T)
         out = np.full((sum(map(len, parts)), len(fit.names)), np.nan)
         out[:, list(e.kept)] = np.concatenate(parts)
@@ -138,8 +140,7 @@ class Influence:
 
     def most(self, measure: str = "cooks_distance", count: int = 10) -> dict[str, list[Any]]:
         """The rows with the largest values of a measure, largest first: ``row`` and ``value``; no more rows are held than asked for."""
-        if measure not in _VALUES:
-            raise unknown("measure", measure, _VALUES)
+        chosen("measure", measure, _VALUES)
         if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
             raise SpecificationError(f"`count` is {count!r}; ask for at least one row.")
         of, place = (self._distances_of, _VALUES.index(measure)) if measure in _VALUES[:2] else (self._ratios_of, _VALUES.index(measure) - 2)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
-from etamu.inference.hypotheses import Hypothesis
+from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.inference.profile import limits
 from etamu.inference.rowwise import factor_of
 from etamu.inference.tests import hypothesis_of, require_converged
-from etamu.inference.wald import quantile
+from etamu.inference.wald import check_level, quantile
 
 if TYPE_CHECKING:
     from etamu.model import Fit
@@ -28,16 +27,17 @@ _ADJUST = ("bonferroni", "sidak", "max-t")
 
 def confint(fit: Fit, level: float, method: str, which: Any, vcov: Any, adjust: str | None, distribution: str | None) -> Array:
     """Limits of each coefficient (nan where aliased), or of each combination in ``which``; shape (k, 2)."""
-    if not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise SpecificationError(f"`level` is {level!r}; pass a confidence level between 0 and 1, e.g. 0.95.")
-    for name, value, choices in (("method", method, _METHODS), ("adjust", adjust, (None, *_ADJUST)), ("distribution", distribution, (None, "z", "t"))):
-        if value not in choices:
-            raise unknown(name, value, [c for c in choices if c is not None])
+    check_level(level)
+    chosen("method", method, _METHODS)
+    if adjust is not None:
+        chosen("adjust", adjust, _ADJUST)
+    if distribution is not None:
+        chosen("distribution", distribution, ["z", "t"])
     if method != "wald" and not (isinstance(vcov, str) and vcov == "model"):
         raise SpecificationError("`vcov` belongs to Wald intervals; profile and score intervals follow the likelihood itself. Drop it, or use method='wald'.")
     if method != "wald" and adjust == "max-t":
         raise SpecificationError("`adjust` 'max-t' is for Wald intervals; use 'bonferroni' or 'sidak' with profile and score intervals.")
-    found = None if which is None else hypothesis_of(fit, which)
+    found = None if which is None else hypothesis_of(fit, which, independent=False)
     if found is not None and found.value.any():
         raise SpecificationError("`which` names combinations of coefficients, such as 'x1 - x2', without '= value'.")
     rows = _all(fit) if found is None else found.matrix
@@ -45,7 +45,7 @@ def confint(fit: Fit, level: float, method: str, which: Any, vcov: Any, adjust: 
     df = _df(fit, method, distribution)
     level = _adjusted(level, int(known.sum()), adjust)
     if method == "wald":
-        return _wald(fit, rows, known, level, vcov, df, adjust)
+        return _wald(fit, rows, known, level, vcov, df, adjust, found is None)
     require_converged(fit, f"a {method} interval")
     cutoff, factor = quantile(level, df), factor_of(fit)
     out = np.full((len(rows), 2), np.nan)
@@ -71,14 +71,14 @@ def _adjusted(level: float, count: int, adjust: str | None) -> float:
     return float(level ** (1 / max(count, 1))) if adjust == "sidak" else level
 
 
-def _wald(fit: Fit, rows: Array, known: Array, level: float, vcov: Any, df: float | None, adjust: str | None) -> Array:
+def _wald(fit: Fit, rows: Array, known: Array, level: float, vcov: Any, df: float | None, adjust: str | None, all_of_them: bool) -> Array:
     used = rows.any(axis=0)
-    lost = np.isnan(fit._flat(fit.coef)) & used & (len(rows) != len(fit.labels))
+    lost = np.isnan(fit._flat(fit.coef)) & used & (not all_of_them)
     if lost.any():
         name = fit.labels[int(np.argmax(lost))]
         raise UndefinedStatisticError(f"coefficient {name!r} is aliased (its column is a combination of others), so it has no interval; drop it from `which`.")
     estimate = np.where(np.isnan(fit._flat(fit.coef)), 0.0, fit._flat(fit.coef))
-    if len(rows) == len(fit.labels) and np.array_equal(rows, _all(fit)) and adjust != "max-t":
+    if all_of_them and adjust != "max-t":
         stderror = fit._flat(fit.stderror(vcov))
     else:
         covariance = np.nan_to_num(fit.vcov(vcov))
@@ -104,13 +104,8 @@ def _joint_quantile(spread: Array, level: float, df: float | None) -> float:
         ends = np.full(k, q)
         rng = np.random.default_rng(0)
         if df is None:
-            return float(multivariate_normal.cdf(ends, cov=correlation, allow_singular=True, lower_limit=-ends, abseps=1e-7, maxpts=200_000 * k, rng=rng))
-        return float(multivariate_t.cdf(ends, shape=correlation, df=df, allow_singular=True, lower_limit=-ends, maxpts=100_000 * k, random_state=rng))
+            return float(multivariate_normal.cdf(ends, cov=correlation, allow_singular=True, lower_limit=-ends, abseps=1e-5, maxpts=20_000 * k, rng=rng))
+        return float(multivariate_t.cdf(ends, shape=correlation, df=df, allow_singular=True, lower_limit=-ends, maxpts=5_000 * k, random_state=rng))
 
     low, high = quantile(level, df), quantile(1 - (1 - level) / k, df)
-    return low if k == 1 else float(brentq(lambda q: inside(q) - level, 0.999 * low, 1.001 * high, xtol=1e-6))
-
-
-def contrast(fit: Fit, given: Any) -> Hypothesis:
-    """The combinations a user names."""
-    return hypothesis_of(fit, given)
+    return low if k == 1 else float(brentq(lambda q: inside(q) - level, 0.999 * low, 1.001 * high, xtol=1e-4))

@@ -74,7 +74,7 @@ def resolve(kind: Any, options: dict[str, Any]) -> Any:
             raise SpecificationError(f"vcov({kind!r}) does not take {', '.join(map(repr, options))}; see em.vcov for what each kind takes.") from None
     if options:
         raise SpecificationError(f"`vcov` is already complete; drop {', '.join(map(repr, options))}, or name the kind as text.")
-    if hasattr(kind, "matrix"):
+    if hasattr(kind, "matrix") and not isinstance(kind, type):
         return kind
     if isinstance(kind, np.ndarray):
         return kind
@@ -86,4 +86,15 @@ def checked_matrix(given: Array, labels: tuple[str, ...]) -> Array:
     size = len(labels)
     if given.shape != (size, size):
         raise LengthError(f"`vcov` has shape {given.shape} but the model has {size} coefficients; pass a ({size}, {size}) matrix in their order.")
-    return np.asarray(given, dtype=float)
+    if given.dtype.kind not in "fiu":
+        raise SpecificationError(f"`vcov` holds {given.dtype} values; pass numbers.")
+    given = np.asarray(given, dtype=float)
+    used = ~(np.isnan(given).all(axis=0) & np.isnan(given).all(axis=1))  # aliased coefficients have none
+    kept = given[np.ix_(used, used)]
+    size = np.sqrt(np.maximum(np.diagonal(kept), 0.0))
+    unit = np.where(size > 0, size, 1.0)
+    scaled = kept / unit / unit[:, None]
+    sound = np.isfinite(kept).all() and np.allclose(scaled, scaled.T, rtol=0, atol=1e-8)
+    if not sound or (len(kept) and np.linalg.eigvalsh(0.5 * (scaled + scaled.T))[0] < -1e-8):
+        raise SpecificationError("`vcov` is not a covariance matrix; it must be symmetric, finite and without negative variances of any combination.")
+    return given

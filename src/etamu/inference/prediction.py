@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.design.columns import Design
-from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
+from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.families.search import invert
 from etamu.inference.predict import Rows, response
 from etamu.inference.residuals import column_means, partial_columns
@@ -66,8 +66,8 @@ class Prediction:
 
 def predict_with(fit: Fit, rows: Rows, kind: str, interval: str | None, level: float, vcov: Any, weights: Any) -> Prediction:
     """Predictions of some rows with what is asked for beside them."""
-    if interval not in (None, "confidence", "prediction"):
-        raise unknown("interval", interval, ["confidence", "prediction"])
+    if interval is not None:
+        chosen("interval", interval, ["confidence", "prediction"])
     if interval == "prediction" and kind != "response":
         raise SpecificationError("`interval` 'prediction' is for a new observation, on the response scale; use kind='response'.")
     if not fit.converged:
@@ -103,7 +103,10 @@ def _of_columns(fit: Fit, covariance: Array, width: int) -> Array:
 
 
 def _weights(weights: Any, rows: int) -> Array:
-    w = np.ones(rows) if weights is None else np.broadcast_to(np.asarray(weights, dtype=float), (rows,))
+    try:
+        w = np.ones(rows) if weights is None else np.broadcast_to(np.asarray(weights, dtype=float), (rows,))
+    except (TypeError, ValueError):
+        raise SpecificationError(f"`weights` must be one positive number, or one for each of the {rows} new observations.") from None
     if not (np.isfinite(w).all() and (w > 0).all()):
         raise SpecificationError("`weights` of new observations must be positive: numbers of trials, exposures or precisions.")
     return np.array(w)
@@ -133,6 +136,8 @@ def _forms(design: Design, covariance: Array) -> Array:
 
 def _new_observation(fit: Fit, eta: Array, stderror: Array, level: float, w: Array) -> tuple[Array, Array]:
     family, phi = fit.family, fit.dispersion
+    if not (math.isfinite(phi) and phi > 0):
+        raise UndefinedStatisticError("the dispersion is 0 or not defined, as the fit leaves no residual, so a new observation has no interval.")
     if family.name == "inverse_gaussian":  # whose deviance is phi chi2(df), Pearson's sum much more variable
         phi = fit.deviance / fit.df_residual if fit.df_residual > 0 else math.nan
     if family.name == "gaussian" and fit.link.name == "identity":

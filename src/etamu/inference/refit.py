@@ -109,11 +109,12 @@ def on_fit_scale(fit: Fit, hypothesis: Hypothesis) -> Restriction:
     lost = [label for k, label in enumerate(fit.labels) if k % p not in e.kept and hypothesis.matrix[:, k].any()]
     if lost:
         raise aliased_error(lost[0])
-    t = e.scaling.matrix(len(e.kept))
-    equations = np.eye(reported) if e.expansion is None else e.expansion
     index = np.concatenate([np.asarray(e.kept) + a * p for a in range(reported)])
-    matrix = hypothesis.matrix[:, index] @ np.kron(equations, t)
-    if np.linalg.matrix_rank(matrix / np.maximum(np.abs(matrix).max(axis=1, keepdims=True), 1e-300)) < len(matrix):
+    given = hypothesis.matrix[:, index]
+    if e.expansion is not None:
+        given = given @ np.kron(e.expansion, np.eye(len(e.kept)))
+    matrix = np.concatenate([e.scaling.rows(block) for block in np.split(given, given.shape[1] // len(e.kept), axis=1)], axis=1)
+    if e.expansion is not None and np.linalg.matrix_rank(matrix / np.maximum(np.abs(matrix).max(axis=1, keepdims=True), 1e-300)) < len(matrix):
         raise UndefinedStatisticError("the hypothesis restricts a combination of coefficients that is fixed already (the classes' coefficients sum to zero).")
     return Restriction(matrix, hypothesis.value)
 

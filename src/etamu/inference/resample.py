@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.core import cores
-from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
+from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.inference.refit import again
 from etamu.inference.rowwise import factor_of, slabs
 from etamu.inference.sandwich import cluster_codes, scores
@@ -24,7 +24,7 @@ from etamu.sources.streamed import Streamed
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["Bootstrap", "Jackknife", "draws_of"]
+__all__ = ["Bootstrap", "Jackknife", "check_seed", "draws_of"]
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]  # told how many refits are done, of how many
@@ -44,12 +44,17 @@ class Jackknife:
     groups: Any = None
     progress: Progress | None = None
 
+    def __post_init__(self) -> None:
+        check_progress(self.progress)
+
     def matrix(self, fit: Fit) -> Array:
         """The covariance on the fit's scale."""
         problem = _in_memory(fit, "a jackknife")
         codes = np.arange(problem.rows) if self.groups is None else cluster_codes(self.groups, problem.rows)
         f = np.ones(problem.rows) if problem.frequency is None else np.asarray(problem.frequency, dtype=float)
         weight = _weights(problem)
+        if self.groups is None and (f != np.round(f)).any():
+            raise SpecificationError("`frequency` holds fractions, so there are no single observations to leave out; pass `groups`, or use 'HC3'.")
         if self.groups is None:  # one observation of each row, as often as the row occurs
             codes, times = codes[weight > 0], f[weight > 0]
         else:
@@ -94,13 +99,24 @@ class Bootstrap:
     def __post_init__(self) -> None:
         if isinstance(self.draws, bool) or not isinstance(self.draws, (int, np.integer)) or self.draws < 2:
             raise SpecificationError(f"`draws` is {self.draws!r}; pass at least 2 resamples.")
-        if self.method not in ("pairs", "score"):
-            raise unknown("method", self.method, ["pairs", "score"])
+        chosen("method", self.method, ["pairs", "score"])
+        check_seed(self.seed)
+        check_progress(self.progress)
 
     def matrix(self, fit: Fit) -> Array:
         """The covariance on the fit's scale."""
         found = draws_of(fit, self)
         return np.cov(found, rowvar=False).reshape(found.shape[1], found.shape[1])
+
+
+def check_seed(seed: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise SpecificationError(f"`seed` is {seed!r}; pass a whole number, 0 or more.")
+
+
+def check_progress(progress: Any) -> None:
+    if progress is not None and not callable(progress):
+        raise SpecificationError(f"`progress` is a {type(progress).__name__}; pass a function of (done, all), or None.")
 
 
 def draws_of(fit: Fit, bootstrap: Bootstrap) -> Array:
@@ -135,6 +151,8 @@ def _by_scores(fit: Fit, bootstrap: Bootstrap) -> Array:
     total: Array | None = None
     for slab in slabs(fit):
         u = scores(slab, fit.control.information)
+        if codes is None:  # a sign for each of the row's observations
+            u = u / np.sqrt(np.where(slab.frequency > 0, slab.frequency, 1.0))[:, None]
         here = slice(slab.first, slab.first + len(u))
         e = rng.choice([-1.0, 1.0], size=(len(u), bootstrap.draws)) if signs is None or codes is None else signs[codes[here]]
         part = u.T @ e

@@ -24,7 +24,8 @@ import numpy as np
 
 from etamu.core import cores
 from etamu.design.encode import term_columns
-from etamu.errors import UndefinedStatisticError, unknown
+from etamu.errors import UndefinedStatisticError, chosen
+from etamu.inference.resample import check_seed
 from etamu.inference.rowwise import Slab, factor_of, leverage, slabs, terms_of
 from etamu.links import Mean
 from etamu.rows import RowTerms
@@ -32,11 +33,11 @@ from etamu.rows import RowTerms
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["KINDS", "Rows", "column_means", "in_parallel", "partial_columns", "residuals", "rows_of"]
+__all__ = ["FULL", "KINDS", "Rows", "column_means", "in_parallel", "partial_columns", "residuals", "rows_of"]
 
 Array = np.ndarray[Any, Any]
 _FEW = 20_000  # rows that are not worth another thread
-_ONE = 1e-10  # 1 - h below which a row is fitted exactly
+FULL = 1e-10  # 1 - h below which a row is fitted exactly
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Rows:
         """R / sqrt(1 - h); nan where the row is fitted exactly."""
         left = 1.0 - self.leverage
         with np.errstate(all="ignore"):
-            return np.where(left > _ONE, residual / np.sqrt(left), np.nan)
+            return np.where(left > FULL, residual / np.sqrt(left), np.nan)
 
     @cached_property
     def together(self) -> Array:
@@ -104,13 +105,13 @@ class Rows:
         left = 1.0 - self.leverage
         with np.errstate(all="ignore"):
             length = np.sqrt(self.deviance**2 + self.leverage * self.pearson**2 / left)
-        return np.where(left > _ONE, np.sign(self.response) * length, np.nan)
+        return np.where(left > FULL, np.sign(self.response) * length, np.nan)
 
     @cached_property
     def without(self) -> Array:
         """sigma_(i), the residual scale without the row: sqrt((D - r_D^2/(1 - h)) / (n - p - 1))."""
         df = self.fit.df_residual - 1
-        left = np.maximum(1.0 - self.leverage, _ONE)
+        left = np.maximum(1.0 - self.leverage, FULL)
         rest = self.fit.deviance - self.deviance**2 / left
         return np.sqrt(np.maximum(rest, 0.0) / df) if df > 0 else np.full_like(left, np.nan)
 
@@ -142,8 +143,8 @@ def in_parallel(fit: Fit, of: Callable[[Rows], Any], with_leverage: bool) -> Ite
 
 def residuals(fit: Fit, kind: str, seed: int) -> Array:
     """One value per row, or a column per term for partial residuals."""
-    if kind not in KINDS:
-        raise unknown("kind", kind, KINDS)
+    chosen("kind", kind, KINDS)
+    check_seed(seed)
     make, with_leverage = KINDS[kind](fit, seed)
     if kind == "quantile":  # draws in the order of the rows
         with np.errstate(all="ignore"):
@@ -177,6 +178,8 @@ def _quantile(fit: Fit, seed: int) -> tuple[Callable[[Rows], Array], bool]:
 
     rng = np.random.default_rng(seed)
     phi = fit.dispersion
+    if not (math.isfinite(phi) and phi > 0):
+        raise UndefinedStatisticError("the dispersion is 0 or not defined, as the fit leaves no residual, so there are no quantile residuals.")
 
     def make(rows: Rows) -> Array:
         below, at, above = fit.family.tails(rows.y, rows.mean.mu, rows.weight, phi)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.design.frames import as_vector, encode_labels
-from etamu.errors import LengthError, MissingValueError, SpecificationError, UndefinedStatisticError, unknown
+from etamu.errors import LengthError, MissingValueError, SpecificationError, UndefinedStatisticError, chosen
 from etamu.inference.rowwise import Slab, at_estimate, factor_of, leverage, slabs
 from etamu.rows import RowTerms
 from etamu.solvers.linalg import Factorised, FactorisedArrow
@@ -47,7 +47,7 @@ class HC:
     order: int = 1
 
     def __post_init__(self) -> None:
-        if self.order not in (0, 1, 2, 3):
+        if isinstance(self.order, bool) or not isinstance(self.order, (int, np.integer)) or self.order not in (0, 1, 2, 3):
             raise SpecificationError(f"`order` is {self.order!r}; HC covariances have the orders 0, 1, 2 and 3.")
 
     def matrix(self, fit: Fit) -> Array:
@@ -57,7 +57,13 @@ class HC:
         if self.order >= 2 and fit.class_names is not None:
             raise UndefinedStatisticError("leverages of a multinomial fit are matrices, so HC2 and HC3 are not defined here; use 'HC0', 'HC1' or clusters.")
         meat = _meat(fit, sums, factor, self.order)
-        return sandwich(factor, meat) * (fit.nobs / fit.df_residual if self.order == 1 and fit.df_residual > 0 else 1.0)
+        return sandwich(factor, meat) * (fit.nobs / _residual_df(fit) if self.order == 1 else 1.0)
+
+
+def _residual_df(fit: Fit) -> float:
+    if not fit.df_residual > 0:
+        raise UndefinedStatisticError("the correction divides by the residual degrees of freedom, and this fit has none; use 'HC0', 'CR1' or more rows.")
+    return fit.df_residual
 
 
 def _meat(fit: Fit, sums: Sums, factor: Factorised | FactorisedArrow, order: int) -> Array:
@@ -131,8 +137,7 @@ class Cluster:
     correction: str = "CR1"
 
     def __post_init__(self) -> None:
-        if self.correction not in ("CR0", "CR1", "CR1S", "CR3"):
-            raise unknown("correction", self.correction, ["CR0", "CR1", "CR1S", "CR3"])
+        chosen("correction", self.correction, ["CR0", "CR1", "CR1S", "CR3"])
 
     def ways(self, rows: int) -> list[Array]:
         """Integer codes of each way."""
@@ -140,6 +145,8 @@ class Cluster:
         if isinstance(self.ids, np.ndarray) and self.ids.ndim == 2:
             several = True
         ways = list(self.ids.T if isinstance(self.ids, np.ndarray) else self.ids) if several else [self.ids]
+        if not ways:
+            raise SpecificationError("`cluster` is empty; pass the cluster of every row, or a list of such arrays.")
         return [cluster_codes(ids, rows) for ids in ways]
 
     def matrix(self, fit: Fit) -> Array:
@@ -153,25 +160,37 @@ class Cluster:
             return sandwich(factor, _adjusted_meat(fit, ways[0], factor))
         meat = np.zeros((0, 0))
         for size in range(1, len(ways) + 1):
-            for chosen in itertools.combinations(ways, size):
-                part = self._part(fit, _together(chosen))
+            for some in itertools.combinations(ways, size):
+                part = self._part(fit, _together(some))
                 meat = part if meat.size == 0 else meat + (-1.0) ** (size + 1) * part
         return sandwich(factor, meat)
 
     def _part(self, fit: Fit, codes: Array) -> Array:
-        groups = int(codes.max()) + 1
+        u = _sums_by(fit, codes, int(codes.max()) + 1)
+        groups = _live(fit, codes)
         if groups < 2:
-            raise UndefinedStatisticError("`cluster` has one cluster only; a clustered covariance needs at least two.")
-        u = _sums_by(fit, codes, groups)
+            raise UndefinedStatisticError("`cluster` has one cluster only among the rows with weight; a clustered covariance needs at least two.")
         factor = 1.0 if self.correction == "CR0" else groups / (groups - 1)
         if self.correction == "CR1S":
-            factor *= (fit.nobs - 1) / fit.df_residual
+            factor *= (fit.nobs - 1) / _residual_df(fit)
         return np.asarray(factor * (u.T @ u))
+
+
+def _live(fit: Fit, codes: Array) -> int:
+    """How many clusters have a row with weight."""
+    problem, first, found = fit._problem(), 0, np.zeros(int(codes.max()) + 1, dtype=bool)
+    for part in problem.batches():
+        own = codes[first : first + part.rows]
+        found[own if part.weight is None else own[np.asarray(part.weight) > 0]] = True
+        first += part.rows
+    return int(found.sum())
 
 
 def cluster_codes(ids: Any, rows: int) -> Array:
     """Codes 0, 1, ... of the clusters, one per row of the fit."""
     values = np.asarray(ids) if isinstance(ids, (list, tuple)) else ids
+    if not hasattr(values, "__len__") or getattr(values, "ndim", 1) != 1:
+        raise SpecificationError(f"`cluster` is a {type(ids).__name__}; pass one array with the cluster of every row, or a list of such arrays.")
     if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
         codes = np.unique(values, return_inverse=True)[1].reshape(values.shape)
     else:
@@ -264,11 +283,17 @@ class HAC:
     def __post_init__(self) -> None:
         if self.lags is not None and (isinstance(self.lags, bool) or not isinstance(self.lags, (int, np.integer)) or self.lags < 0):
             raise SpecificationError(f"`lags` is {self.lags!r}; pass a whole number of rows, 0 or more.")
+        if not isinstance(self.correction, (bool, np.bool_)):
+            raise SpecificationError(f"`correction` of HAC is {self.correction!r}; pass True or False.")
 
     def matrix(self, fit: Fit) -> Array:
         """H^-1 M H^-1 on the fit's scale."""
-        n = _rows(fit)
-        lags = min(int(4 * (n / 100) ** (2 / 9)) if self.lags is None else int(self.lags), n - 1)
+        problem = fit._problem()
+        n = problem.rows
+        if problem.frequency is not None and any((np.asarray(part.frequency) != 1).any() for part in problem.batches()):
+            raise UndefinedStatisticError("'HAC' needs one row per time, and this fit has rows that occur several times (`frequency`); repeat them in order.")
+        bandwidth = int(4 * (n / 100) ** (2 / 9)) if self.lags is None else int(self.lags)
+        lags = min(bandwidth, n - 1)
         sums = at_estimate(fit)
         factor = factor_of(fit, sums)
         meat: Array | None = None
@@ -282,8 +307,8 @@ class HAC:
                 start = max(old - lag, 0)
                 early, late = joined[start : max(len(joined) - lag, start)], joined[start + lag :]
                 cross = early.T @ late
-                part = part + (1 - lag / (lags + 1)) * (cross + cross.T)
+                part = part + (1 - lag / (bandwidth + 1)) * (cross + cross.T)
             meat = part if meat is None else meat + part
             before = joined[len(joined) - lags :] if lags else None
         assert meat is not None
-        return sandwich(factor, meat) * (fit.nobs / fit.df_residual if self.correction else 1.0)
+        return sandwich(factor, meat) * (fit.nobs / _residual_df(fit) if self.correction else 1.0)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.errors import SpecificationError, UndefinedStatisticError, unknown
+from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.families import Family
 from etamu.families.negative_binomial import NegativeBinomial
 from etamu.families.tweedie import Tweedie
@@ -62,8 +62,7 @@ class Shape:
 
     def confint(self, level: float = 0.95, method: str = "profile") -> tuple[float, float]:
         """Lower and upper limit: "profile" (likelihood ratio) or "wald"."""
-        if method not in ("profile", "wald"):
-            raise unknown("method", method, ["profile", "wald"])
+        chosen("method", method, ["profile", "wald"])
         q = quantile(level, None)
         if method == "wald":
             return self.estimate - q * self.stderror, self.estimate + q * self.stderror
@@ -107,13 +106,15 @@ def fit_shape(problem: Problem | Streamed, gamma: Array, control: Control) -> Fo
 
 
 def _sum(problem: Problem | Streamed, gamma: Array, of: Callable[[Array, Array, Array], tuple[Array, ...]], control: Control) -> list[float]:
-    """Sums over the rows of functions of (y, mu, w); rows without weight add nothing."""
+    """Sums over the observations of functions of (y, mu, w), w the prior weight of one; rows without weight add nothing."""
 
     def kernel(part: Problem, rows: slice, eta: Array) -> Array:
         y, w, _ = part.vectors(rows)
+        f = np.ones_like(w) if part.frequency is None else np.asarray(part.frequency[rows], dtype=float)
         used = w > 0
+        f = f[used]
         with np.errstate(all="ignore"):
-            return np.array([[float(np.sum(v)) for v in of(y[used], part.link.mu(eta[used]), w[used])]])
+            return np.array([[float(np.sum(f * v)) for v in of(y[used], part.link.mu(eta[used]), w[used] / f)]])
 
     found = open_source(problem, control.threads).map(kernel, gamma)
     return [math.fsum(column) for column in found.T]
@@ -238,8 +239,7 @@ def _best_phi(problem: Problem | Streamed, gamma: Array, near: float | None, con
 
 def dispersion_by(fit: Fit, method: str) -> float:
     """Dispersion by Pearson's sum, by the deviance (both over the residual degrees of freedom), or by maximum likelihood."""
-    if method not in ("pearson", "deviance", "ml"):
-        raise unknown("method", method, ["pearson", "deviance", "ml"])
+    chosen("method", method, ["pearson", "deviance", "ml"])
     if method != "ml":
         total = fit.pearson if method == "pearson" else fit.deviance
         return total / fit.df_residual if fit.df_residual > 0 else math.nan
@@ -251,6 +251,8 @@ def dispersion_by(fit: Fit, method: str) -> float:
             return 1.0
         return _best_phi(problem, e.gamma, fit.dispersion, control)[0]
     phi = fit.deviance / fit.nobs
+    if not phi > 0:
+        return 0.0  # every row is fitted exactly
     for _ in range(100):
         first, second = _sum(problem, e.gamma, _phi_terms(fit.family, phi), control)
         gradient, information = (fit.deviance - first) / (2 * phi**2), second / (2 * phi**4)

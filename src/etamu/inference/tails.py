@@ -73,6 +73,8 @@ def log_f(x: float, df: float, residual: float) -> float:
     a, b = residual / 2, df / 2
     y = residual / (residual + df * x)
     p = float(betainc(a, b, y))
+    if p > 0.5:  # the other tail, whose argument does not round to 1
+        return math.log1p(-float(betainc(b, a, df * x / (residual + df * x))))
     if p > _SMALL:
         return math.log(p)
     total = term = 1.0  # the hypergeometric series of I_y for small y

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.errors import UndefinedStatisticError, unknown
+from etamu.errors import UndefinedStatisticError, chosen
 from etamu.inference.hypotheses import Hypothesis, read_hypothesis
 from etamu.inference.refit import aliased_error, on_fit_scale, shaped
 from etamu.inference.residuals import partial_columns
@@ -87,18 +87,20 @@ def refuse_reduced(fit: Fit, what: str) -> None:
         raise UndefinedStatisticError(f"{what} compares maxima of the likelihood, and this fit is bias-reduced ({fit.bias}); use fit.test.")
 
 
-def hypothesis_of(fit: Fit, given: Any) -> Hypothesis:
-    """The hypothesis on the fit's labels; names of terms stand for their columns."""
-    terms = {} if fit.class_names is not None else partial_columns(fit)
-    return read_hypothesis(given, fit.labels, terms)
+def hypothesis_of(fit: Fit, given: Any, independent: bool = True) -> Hypothesis:
+    """The hypothesis on the fit's labels; names of terms stand for those of their columns that are not aliased."""
+    terms: dict[str, list[int]] = {}
+    if fit.class_names is None:
+        known = ~np.isnan(fit.coef)
+        terms = {name: [j for j in own if known[j]] for name, own in partial_columns(fit).items()}
+    return read_hypothesis(given, fit.labels, {name: own for name, own in terms.items() if own}, independent)
 
 
 def test(fit: Fit, given: Any, method: str, vcov: Any, distribution: str | None) -> Test:
     """One test of one hypothesis."""
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
-    if distribution not in (None, "chi2", "F"):
-        raise unknown("distribution", distribution, ["chi2", "F"])
+    chosen("method", method, METHODS)
+    if distribution is not None:
+        chosen("distribution", distribution, ["chi2", "F"])
     found = hypothesis_of(fit, given)
     residual = fit._df if distribution is None else fit.df_residual if distribution == "F" else None
     if method != "wald" and not (isinstance(vcov, str) and vcov == "model"):
@@ -114,7 +116,9 @@ def _wald(fit: Fit, found: Hypothesis, vcov: Any) -> float:
     matrix = found.matrix[:, used]
     gap = matrix @ fit._flat(fit.coef)[used] - found.value
     spread = matrix @ fit.vcov(vcov)[np.ix_(used, used)] @ matrix.T
-    if not np.isfinite(spread).all() or np.linalg.matrix_rank(spread, hermitian=True) < len(found):
+    size = np.sqrt(np.abs(np.diagonal(spread)))
+    scaled = spread / np.multiply.outer(size, size) if (size > 0).all() else np.full_like(spread, np.nan)
+    if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] <= 1e-12:
         raise UndefinedStatisticError("the covariance of the tested combinations is singular (fewer clusters than restrictions?), so no Wald test exists.")
     return float(gap @ np.linalg.solve(spread, gap))
 

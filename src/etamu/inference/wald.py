@@ -10,15 +10,20 @@ import numpy as np
 
 from etamu.errors import SpecificationError
 
-__all__ = ["CoefTable", "interval", "p_values", "quantile"]
+__all__ = ["CoefTable", "check_level", "interval", "p_values", "quantile"]
 
 Array = np.ndarray[Any, Any]
 
 
+def check_level(level: Any) -> None:
+    """A confidence level is a number between 0 and 1."""
+    if isinstance(level, bool) or not isinstance(level, (int, float, np.number)) or not 0 < level < 1:
+        raise SpecificationError(f"`level` is {level!r}; pass a confidence level between 0 and 1, e.g. 0.95.")
+
+
 def quantile(level: float, df: float | None) -> float:
     """Half-width of the central interval in standard errors."""
-    if not 0 < level < 1:
-        raise SpecificationError(f"`level` is {level}; pass a confidence level between 0 and 1, e.g. 0.95.")
+    check_level(level)
     from scipy.special import ndtri, stdtrit
 
     return float(ndtri(0.5 + level / 2) if df is None else stdtrit(df, 0.5 + level / 2) if df > 0 else math.nan)
