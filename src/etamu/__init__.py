@@ -16,7 +16,6 @@ from etamu.families import Family
 from etamu.fit import fit, glm, separation
 from etamu.links import Link
 from etamu.model import Fit
-from etamu.selection import add1
 from etamu.solvers import Control
 from etamu.versions import show_versions
 
@@ -52,6 +51,18 @@ def __getattr__(name: str) -> Any:
     if name in ("datasets", "measures", "vcov"):
         return import_module(f"etamu.{name}")
     raise AttributeError(f"module 'etamu' has no attribute {name!r}")
+
+
+def add1(fit: Fit, scope: str, test: str | None = None) -> Any:
+    """The fit with each term of ``scope`` that it lacks, one at a time; see :func:`etamu.selection.add1`.
+
+    >>> import etamu as em
+    >>> em.add1(em.glm("breaks ~ wool", em.datasets.warpbreaks(), family="poisson"), "tension").columns["term"]
+    ['<none>', 'tension']
+    """
+    from etamu.selection import add1 as add
+
+    return add(fit, scope, test)
 
 
 def load(path: Any) -> Fit:

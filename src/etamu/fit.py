@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +20,7 @@ from etamu.design.terms import expand, read_formula
 from etamu.errors import FormulaError, SeparationError, SpecificationError, chosen, unknown
 from etamu.families import Family, resolve_family
 from etamu.files import Model, is_path, read_files
-from etamu.inference.bias import read_kind, reduce_bias
 from etamu.inference.covariance import Scaling, sum_to_zero
-from etamu.inference.existence import Separation
-from etamu.inference.shape import fit_shape
-from etamu.inference.shrink import read_alpha, shrink
 from etamu.links import Link
 from etamu.model import Estimate, Fit
 from etamu.solve import Solved, solve_problem
@@ -35,6 +31,9 @@ from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.starting import default_start
+
+if TYPE_CHECKING:
+    from etamu.inference.existence import Separation
 
 __all__ = ["fit", "glm", "separation"]
 
@@ -246,7 +245,7 @@ def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Respo
     if wishes.ridge is not None:
         return _shrunk(built, response, problem, given, wishes)
     if wishes.bias is not None:
-        return _reduced(built, response, problem, given, control, read_kind(wishes.bias))
+        return _reduced(built, response, problem, given, control, wishes.bias)
     found = _assemble(built, response, solve_problem(problem, built.intercept, method, given, control), control, gauge_free)
     if found.status is not Status.SEPARATED or separated == "report":
         return found
@@ -258,6 +257,8 @@ def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Respo
 
 def _with_shape(built: Ingredients, problem: Problem | Streamed, response: checks.Response, wishes: Wishes) -> Fit:
     """The fit whose family has a parameter of its own that is estimated too: from the fit at a first value, to both maxima."""
+    from etamu.inference.shape import fit_shape
+
     if wishes.bias is not None:
         raise SpecificationError("`bias` goes with a family whose parameter is given; fix theta or the power first.")
     start = _fit(built, problem, response, replace(wishes, separated="raise"))
@@ -282,6 +283,8 @@ def _without(built: Ingredients, problem: Problem | Streamed, response: checks.R
 
 def _shrunk(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, wishes: Wishes) -> Fit:
     """The ridge fit: standardised and freed of aliased columns as the likelihood's, then solved with the penalty."""
+    from etamu.inference.shrink import read_alpha, shrink
+
     if wishes.bias is not None:
         raise SpecificationError("`ridge` and `bias` are two remedies for the same; pass one of them.")
     alpha, control = read_alpha(wishes.ridge), wishes.limits()
@@ -296,6 +299,9 @@ def _shrunk(built: Ingredients, response: checks.Response, problem: Problem | St
 
 def _reduced(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, control: Control, kind: str) -> Fit:
     """The bias-reduced fit: the likelihood's first, which tells aliased columns and mostly is a good start."""
+    from etamu.inference.bias import read_kind, reduce_bias
+
+    kind = read_kind(kind)
     solved = solve_problem(problem, built.intercept, None, given, replace(control, compress=False))
     start = np.array(solved.solution.beta, dtype=float)
     if not solved.solution.status.ok:

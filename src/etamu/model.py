@@ -13,7 +13,6 @@ from etamu.design.encode import DesignSpec
 from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.families import Family, Multinomial
 from etamu.inference import covariance as _covariance
-from etamu.inference import kinds as _kinds
 from etamu.inference import likelihood as _likelihood
 from etamu.inference import predict as _predict
 from etamu.inference import verbs as _verbs
@@ -183,17 +182,19 @@ class Fit:
         array of ids, or a list of several), "HAC" with ``lags=``; "jackknife"; "bootstrap" with ``draws=, seed=, method=``; an object
         of ``em.vcov``; or a matrix, which is checked and returned.
         """
-        chosen = _kinds.resolve(kind, options)
-        if chosen is None:
+        if isinstance(kind, str) and kind == "model" and not options:
             return np.asarray(self.dispersion * self._unscaled)
-        if isinstance(chosen, np.ndarray):
-            return _kinds.checked_matrix(chosen, self.labels)
+        from etamu.inference.kinds import checked_matrix, resolve
+
+        found = resolve(kind, options)
+        if isinstance(found, np.ndarray):
+            return checked_matrix(found, self.labels)
         e = self._estimate()
         if e.gamma.ndim == 2 and e.gamma.shape[1] == len(self.response_levels or ()):
             raise UndefinedStatisticError(
                 "with a predictor for every class (`reference=None`) and fixed steps only differences are identified; fit with a reference class."
             )
-        return self._reported(_covariance.on_user_scale(chosen.matrix(self), e.scaling, len(e.kept)))
+        return self._reported(_covariance.on_user_scale(found.matrix(self), e.scaling, len(e.kept)))
 
     @cached_property
     def _unscaled(self) -> Array:
