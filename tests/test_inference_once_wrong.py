@@ -198,3 +198,13 @@ def test_saturated_fits_say_what_they_lack():
         with pytest.raises(EtamuError):
             ask()
     assert fit.dispersion_by("ml") >= 0
+
+
+def test_a_covariance_that_no_memory_holds_is_refused():
+    n = 20_500
+    twice = np.tile(np.arange(n), 2)
+    data = {"g": np.array([f"l{k}" for k in twice]), "x": RNG.normal(size=2 * n), "y": RNG.integers(1, 4, 2 * n) * 1.0}
+    fit = em.glm("y ~ x + g", data, family="poisson")
+    with pytest.raises(UndefinedStatisticError, match="GB"):
+        fit.vcov("HC1")
+    assert np.isfinite(fit.stderror()[1])

@@ -27,6 +27,7 @@ from etamu.sums import Sums
 __all__ = ["Estimate", "Fit"]
 
 Array = np.ndarray[Any, Any]
+_MOST_COVARIANCES = 20_000  # coefficients whose covariance matrix is still formed
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,10 @@ class Fit:
         array of ids, or a list of several), "HAC" with ``lags=``; "jackknife"; "bootstrap" with ``draws=, seed=, method=``; an object
         of ``em.vcov``; or a matrix, which is checked and returned.
         """
+        if len(self.labels) > _MOST_COVARIANCES:
+            raise UndefinedStatisticError(
+                f"the covariance of {len(self.labels):,} coefficients would take {8e-9 * len(self.labels) ** 2:.0f} GB; ask for `stderror()`, or join levels."
+            )
         if isinstance(kind, str) and kind == "model" and not options:
             return np.asarray(self.dispersion * self._unscaled)
         from etamu.inference.kinds import checked_matrix, resolve
