@@ -79,7 +79,7 @@ def glm(
         of a factor a level of their own.
     bias : None for maximum likelihood; "mean" (Firth), "median", "mixed" or "jeffreys" for bias-reduced estimates, which are finite
         for separated data too.
-    ridge : the alpha of a penalty alpha/2 |b|^2 beside the mean unit deviance/2, which keeps every coefficient finite.
+    ridge : the alpha of a penalty ``alpha/2 |b|^2`` beside half the mean unit deviance, which keeps every coefficient finite.
     separated : what to do where no finite estimate exists: "report" it in ``fit.status``, "raise", or "drop" the rows that are separated.
     cache : for files: True, or a folder, to keep the encoded rows on disk from the first pass to the last.
 
