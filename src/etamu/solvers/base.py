@@ -29,7 +29,7 @@ class Status(Enum):
     SEPARATED = (
         "Some coefficients have no finite maximum-likelihood estimate: a combination of columns predicts some responses "
         "perfectly (separation), so estimates and standard errors of the columns in `diverging` only grow with the "
-        "iterations. Drop or merge those columns or levels, or use a penalised or bias-reduced fit."
+        "iterations. `fit.separation()` tells which rows and why; merge levels, or pass separated='drop', bias='mean' or ridge=."
     )
     NOT_FINITE = (
         "The deviance could not be lowered without leaving the range of finite numbers or the link's domain. Pass `start=`, "
