@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import etamu as em
+from etamu.core import core
 from etamu.errors import EtamuError, SpecificationError, UndefinedStatisticError, UnknownNameError
 
 FAMILIES = {
@@ -83,6 +84,7 @@ def test_sources_agree(family, tmp_path):
     assert held.influence().most(count=3)["row"] == read.influence().most(count=3)["row"]
 
 
+@pytest.mark.skipif(core is None, reason="the native core was not built")
 def test_cells_give_the_covariances_of_their_rows():
     data = make("poisson", 400)
     data["x"] = np.round(data["x"])
