@@ -1,6 +1,5 @@
 """Bias-reduced fits held to brglm2 (reference/make_bias.R), and what they promise beside its numbers."""
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 import etamu as em
 from etamu.errors import EtamuError, UndefinedStatisticError
+from tables import read
 
 HERE = Path(__file__).parent / "reference"
 R = json.loads((HERE / "bias.json").read_text())
@@ -17,22 +17,11 @@ KINDS = {"AS_mean": "mean", "AS_median": "median", "AS_mixed": "mixed", "MPL_Jef
 FAMILY = {"Gamma": "gamma", "inverse.gaussian": "inverse_gaussian"}
 
 
-def read(name):
-    with (HERE / "bias" / name).open() as file:
-        rows = list(csv.DictReader(file))
-    out = {}
-    for key in rows[0]:
-        values = [row[key] for row in rows]
-        try:
-            out[key] = np.array(values, dtype=float)
-        except ValueError:
-            out[key] = np.array(values)
-    return out
-
-
 def fitted(entry, **more):
-    family = em.families.NegativeBinomial(entry["theta"]) if entry["family"] == "negative_binomial" else FAMILY.get(entry["family"], entry["family"])
-    return em.glm(entry["formula"], read(entry["file"]), family=family, link=entry["link"], weights=entry["weights"], offset=entry["offset"], **more)
+    own = entry["family"]
+    family = em.families.NegativeBinomial(entry["theta"]) if own == "negative_binomial" else FAMILY.get(own, own)
+    data = read(HERE / "bias" / entry["file"])
+    return em.glm(entry["formula"], data, family=family, link=entry["link"], weights=entry["weights"], offset=entry["offset"], **more)
 
 
 def r_names(fit):
@@ -56,7 +45,7 @@ def test_brglm2(name, kind):
 
 def test_penalised_tests_and_intervals():
     want = R["penalised"]
-    fit = em.glm(want["formula"], read(want["file"]), family="binomial", bias="firth")
+    fit = em.glm(want["formula"], read(HERE / "bias" / want["file"]), family="binomial", bias="firth")
     limits = fit.confint(method="profile")
     for k, name in enumerate(r_names(fit)):
         own = want["coefficients"][name]
@@ -66,7 +55,7 @@ def test_penalised_tests_and_intervals():
 
 
 def test_what_does_not_exist():
-    data = read("endometrial.csv")
+    data = read(HERE / "bias" / "endometrial.csv")
     fit = em.glm("HG ~ NV + PI + EH", data, family="binomial", bias="median")
     with pytest.raises(UndefinedStatisticError, match="maximises no likelihood"):
         fit.confint(method="profile")
@@ -79,7 +68,7 @@ def test_what_does_not_exist():
 
 
 def test_repeated_rows_are_rows_of_that_frequency():
-    data = read("endometrial.csv")
+    data = read(HERE / "bias" / "endometrial.csv")
     twice = {k: np.repeat(v, 2) for k, v in data.items()}
     a = em.glm("HG ~ NV + PI + EH", twice, family="binomial", bias="mean")
     b = em.glm("HG ~ NV + PI + EH", data, family="binomial", bias="mean", frequency=np.full(79, 2))
@@ -105,7 +94,7 @@ def test_ridge_is_stationary(family, link):
 
 
 def test_ridge_of_separated_data():
-    data = read("endometrial.csv")
+    data = read(HERE / "bias" / "endometrial.csv")
     fit = em.glm("HG ~ NV + PI + EH", data, family="binomial", ridge=0.01)
     assert fit.converged
     assert np.isfinite(fit.stderror()).all()

@@ -1,6 +1,5 @@
 """Separation: certificates held to answers known beforehand, and to what the definition says."""
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -11,23 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import etamu as em
+from tables import read
 
 HERE = Path(__file__).parent / "reference"
 R = json.loads((HERE / "bias.json").read_text())["existence"]
 CORREIA = Path(__file__).parents[2] / "shared" / "data" / "separation"
-
-
-def read(path):
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    out = {}
-    for key in rows[0]:
-        values = [row[key] for row in rows]
-        try:
-            out[key] = np.array(values, dtype=float)
-        except ValueError:
-            out[key] = np.array(values)
-    return out
 
 
 def r_name(name):

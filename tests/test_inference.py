@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import etamu as em
 from etamu.core import core
 from etamu.errors import EtamuError, SpecificationError, UndefinedStatisticError, UnknownNameError
+from etamu.inference.profile import _limit
 
 FAMILIES = {
     "gaussian": lambda rng, mu: rng.normal(mu, 1.0),
@@ -183,11 +184,12 @@ def test_contrasts_by_name():
     np.testing.assert_allclose(fit.test(f"g[b] - g[c] = {float(low)!r}", "lr").statistic, 1.959963984540054**2, rtol=1e-6)
 
 
-def test_the_limit_that_no_value_reaches_is_infinite():
-    data = {"y": [0.0, 0, 0, 0, 1, 1, 1, 1, 1, 0], "x": [1.0, 1, 2, 2, 2, 3, 3, 3, 3, 2.5]}
-    fit = em.glm("y ~ x", data, family="binomial")
-    limits = fit.confint(method="profile") if fit.converged else None
-    assert limits is None or np.isfinite(limits[:, 0]).all() or np.isinf(limits).any()
+def test_limits_of_a_root_that_levels_off_or_ends():
+    """A signed root below the cutoff for ever has an infinite limit; one that ends where means leave their space has that end."""
+    assert _limit(lambda v: 1.5 * np.tanh(v), 0.0, 1.0, 1.96) == np.inf
+    assert _limit(lambda v: 1.5 * np.tanh(v), 0.0, 1.0, -1.96) == -np.inf
+    assert _limit(lambda v: v if v < 1.2 else np.inf, 0.0, 1.0, 1.96) == pytest.approx(1.2, rel=1e-9)
+    assert _limit(lambda v: np.sinh(v) / 2, 0.0, 1.0, 1.96) == pytest.approx(np.arcsinh(3.92), rel=1e-8)
 
 
 @pytest.mark.parametrize("family", ["poisson", "gamma", "binomial"])

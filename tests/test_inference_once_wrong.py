@@ -210,3 +210,32 @@ def test_a_covariance_that_no_memory_holds_is_refused():
     with pytest.raises(UndefinedStatisticError, match="GB"):
         fit.vcov("HC1")
     assert np.isfinite(fit.stderror()[1])
+
+
+def test_a_saved_fit_keeps_its_dispersion_its_bias_and_its_shape(tmp_path):
+    data = em.datasets.clotting()
+    counts = em.fit(X, COUNT, family=em.families.NegativeBinomial(theta=None)) if COUNT.var() > COUNT.mean() else None
+    fits = [em.glm("lot1 ~ log(u)", data, family="gamma", link="log", **more) for more in ({"bias": "median"}, {"ridge": 0.1}, {})]
+    for fit in [*fits, *([] if counts is None else [counts])]:
+        fit.save(tmp_path / "model.json")
+        again = em.load(tmp_path / "model.json")
+        np.testing.assert_allclose(again.stderror(), fit.stderror(), rtol=1e-12)
+        assert (again.dispersion, again.bias, again.aic) == (fit.dispersion, fit.bias, fit.aic)
+        assert (again.shape is None) == (fit.shape is None)
+
+
+def test_the_fit_s_own_rows_are_predicted_with_their_trials():
+    fit = em.glm("killed / n ~ dose", em.datasets.beetles(), family="binomial", weights="n")
+    found = fit.predict(interval="prediction")
+    given = fit.predict({"dose": em.datasets.beetles()["dose"]}, interval="prediction", weights=em.datasets.beetles()["n"])
+    np.testing.assert_array_equal(found.lower, given.lower)
+    assert (found.upper - found.lower < 0.5).all()
+
+
+def test_resamples_of_a_fit_that_is_not_of_maximum_likelihood_are_refused():
+    fit = em.glm("killed / n ~ dose", em.datasets.beetles(), family="binomial", weights="n", bias="mean")
+    for kind in ("jackknife", "bootstrap"):
+        with pytest.raises(SpecificationError, match="maximum likelihood"):
+            fit.vcov(kind)
+    with pytest.raises(UndefinedStatisticError, match="bias-reduced"):
+        fit.link_test()

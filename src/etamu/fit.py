@@ -259,8 +259,8 @@ def _with_shape(built: Ingredients, problem: Problem | Streamed, response: check
     """The fit whose family has a parameter of its own that is estimated too: from the fit at a first value, to both maxima."""
     from etamu.inference.shape import fit_shape
 
-    if wishes.bias is not None:
-        raise SpecificationError("`bias` goes with a family whose parameter is given; fix theta or the power first.")
+    if wishes.bias is not None or wishes.ridge is not None:
+        raise SpecificationError("`bias` and `ridge` go with a family whose parameter is given; fix theta or the power first.")
     start = _fit(built, problem, response, replace(wishes, separated="raise"))
     if not start.converged:
         return start
@@ -281,6 +281,15 @@ def _without(built: Ingredients, problem: Problem | Streamed, response: checks.R
     return replace(fit, trace=replace(fit.trace, notes=(*fit.trace.notes, f"{len(certificate.rows):,} separated rows were dropped")))
 
 
+def _begun(built: Ingredients, problem: Problem | Streamed, given: Array | None, control: Control) -> tuple[Solved, Array]:
+    """The likelihood's own solve, which standardises and tells aliased columns, and where a remedy begins: there, if it ended well."""
+    solved = solve_problem(problem, built.intercept, None, given, replace(control, compress=False))
+    if solved.solution.status.ok:
+        return solved, np.array(solved.solution.beta, dtype=float)
+    source = open_source(solved.problem, control.threads)
+    return solved, default_start(solved.problem, source, built.intercept and 0 in solved.kept)
+
+
 def _shrunk(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, wishes: Wishes) -> Fit:
     """The ridge fit: standardised and freed of aliased columns as the likelihood's, then solved with the penalty."""
     from etamu.inference.shrink import read_alpha, shrink
@@ -288,10 +297,7 @@ def _shrunk(built: Ingredients, response: checks.Response, problem: Problem | St
     if wishes.bias is not None:
         raise SpecificationError("`ridge` and `bias` are two remedies for the same; pass one of them.")
     alpha, control = read_alpha(wishes.ridge), wishes.limits()
-    solved = solve_problem(problem, built.intercept, None, given, replace(control, compress=False))
-    start = np.array(solved.solution.beta, dtype=float)
-    if not solved.solution.status.ok:
-        start = default_start(solved.problem, open_source(solved.problem, control.threads), built.intercept and 0 in solved.kept)
+    solved, start = _begun(built, problem, given, control)
     solution = shrink(solved.problem, start, alpha, solved.scaling, built.intercept and 0 in solved.kept, control)
     solved = replace(solved, solution=solution.with_steps(solved.solution.steps), reason=f"with a ridge penalty, alpha {alpha:g}")
     return replace(_assemble(built, response, solved, control, False), bias="ridge")
@@ -302,10 +308,7 @@ def _reduced(built: Ingredients, response: checks.Response, problem: Problem | S
     from etamu.inference.bias import read_kind, reduce_bias
 
     kind = read_kind(kind)
-    solved = solve_problem(problem, built.intercept, None, given, replace(control, compress=False))
-    start = np.array(solved.solution.beta, dtype=float)
-    if not solved.solution.status.ok:
-        start = default_start(solved.problem, open_source(solved.problem, control.threads), built.intercept and 0 in solved.kept)
+    solved, start = _begun(built, problem, given, control)
     reduced = reduce_bias(solved.problem, start, kind, solved.scaling, control)
     solution = replace(reduced.solution, steps=solved.solution.steps + reduced.solution.steps)
     solved = replace(solved, solution=solution, solver="quasi-Fisher scoring", reason=f"of the score adjusted for bias ({kind})")

@@ -315,7 +315,7 @@ class Fit:
 
         An array; with ``se=True`` or an ``interval`` a :class:`Prediction` of ``fit``, ``stderror``, ``lower`` and ``upper``.
         ``interval="confidence"`` is of the mean, through the link; ``"prediction"`` of a new observation (of ``weights`` trials or
-        precision), from the family's quantiles with the coefficients' and the dispersion's uncertainty.
+        precision; those of the fit's own rows, else 1), from the family's quantiles with the coefficients' and the dispersion's uncertainty.
 
         Offsets written in the formula are read from ``new``; one that was passed as an argument must be passed again.
         A level that the fit has not seen raises; ``unseen="base"`` reads it as the base level, ``"missing"`` as the level of

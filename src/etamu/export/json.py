@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from etamu.design.encode import DesignSpec
-from etamu.errors import EtamuError, ModelFileError, SpecificationError
+from etamu.errors import EtamuError, ModelFileError, SpecificationError, UndefinedStatisticError
 from etamu.families import ALIASES, FAMILIES, Family, Multinomial, NegativeBinomial, Quasi, Tweedie
 from etamu.links import LINKS, Link, is_power, power, resolve_link
 from etamu.model import Fit
@@ -85,7 +85,26 @@ def _statistics(fit: Fit) -> dict[str, Any]:
             found[name] = getattr(fit, name)
         except EtamuError:
             continue
+    if "dispersion" in fit.known:  # of a bias-reduced fit, which Pearson's sum does not give
+        found["dispersion"] = fit.dispersion
     return {k: _plain(v) for k, v in found.items()}
+
+
+def _shape_to_dict(fit: Fit) -> dict[str, Any] | None:
+    """The estimated parameter of the family, without its profile."""
+    return None if fit.shape is None else {k: _plain(getattr(fit.shape, k)) for k in ("name", "estimate", "stderror", "loglik")}
+
+
+def _read_shape(data: Any) -> Any:
+    if data is None:
+        return None
+    from etamu.inference.shape import Shape
+
+    def profile(value: float) -> float:
+        raise UndefinedStatisticError("this model was loaded from a file and does not carry its data; refit it for a profile.")
+
+    estimate, stderror, loglik = (float(_number(data[k])) for k in ("estimate", "stderror", "loglik"))
+    return Shape(str(data["name"]), estimate, stderror, loglik, profile)
 
 
 def save(fit: Fit, path: Any) -> None:
@@ -110,6 +129,8 @@ def save(fit: Fit, path: Any) -> None:
         "offset": fit.offset,
         "response_levels": None if fit.response_levels is None else _plain(fit.response_levels),
         "class_names": None if fit.class_names is None else list(fit.class_names),
+        "bias": fit.bias,
+        "shape": _shape_to_dict(fit),
         "known": _statistics(fit),
         "trace": {
             "solver": trace.solver,
@@ -192,6 +213,8 @@ def _check_shapes(data: dict[str, Any], names: tuple[str, ...], coef: np.ndarray
     classes = data["class_names"]
     if (coef.ndim == 2) != (classes is not None) or (classes is not None and (len(classes) != coef.shape[1] or len(data["response_levels"]) < 2)):
         raise ModelFileError("the file's classes do not match its coefficients.")
+    if data.get("bias") not in (None, "mean", "median", "mixed", "jeffreys", "ridge"):
+        raise ModelFileError(f"the file names a bias reduction {data['bias']!r} that does not exist.")
     if not (isinstance(data["nobs"], (int, float)) and data["nobs"] > 0):
         raise ModelFileError(f"the file says it has {data['nobs']!r} observations.")
 
@@ -224,5 +247,7 @@ def _from_dict(data: dict[str, Any]) -> Fit:
         offset=data["offset"],
         response_levels=None if levels is None else tuple(_number(levels)),
         class_names=None if data["class_names"] is None else tuple(data["class_names"]),
+        bias=data.get("bias"),
+        shape=_read_shape(data.get("shape")),
         known=known,
     )

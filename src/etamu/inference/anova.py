@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.errors import SpecificationError, UndefinedStatisticError, chosen, unknown
-from etamu.inference.refit import again
+from etamu.inference.refit import again, score_statistic
 from etamu.inference.residuals import partial_columns
 from etamu.inference.table import Table
 from etamu.inference.tails import log_chi2, log_f
 from etamu.inference.tests import refuse_reduced, require_converged, test
-from etamu.solvers.linalg import factorise
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import open_source
 from etamu.sums import Request
@@ -58,11 +57,8 @@ class Submodels:
         """The deviance of the model on those columns."""
         kept = tuple(sorted(columns))
         if kept not in self.known:
-            self.known[kept] = self._fit(kept)
+            self.known[kept] = submodel(self.fit, kept)[0]
         return self.known[kept]
-
-    def _fit(self, kept: tuple[int, ...]) -> float:
-        return submodel(self.fit, kept)[0]
 
 
 def submodel(fit: Fit, kept: tuple[int, ...]) -> tuple[float, Any]:
@@ -74,14 +70,10 @@ def submodel(fit: Fit, kept: tuple[int, ...]) -> tuple[float, Any]:
     place = {column: k for k, column in enumerate(e.kept)}
     index = [place[j] for j in kept]
     smaller = problem.keep(index)
-    if e.scaling.center is not None and 0 not in index:  # without the constant, columns are what they are
-        design = smaller.design
-        smaller = smaller.change(design=replace(design, center=np.zeros(design.width)))
-    source = open_source(smaller, fit.control.threads)
     start = e.gamma[index]
-    if e.scaling.center is not None and 0 not in index:
-        start = np.zeros(len(index))
-    if not math.isfinite(source.sum(Request(start, 0)).deviance):
+    if e.scaling.center is not None and 0 not in index:  # without the constant, columns are what they are
+        smaller, start = smaller.change(design=replace(smaller.design, center=np.zeros(len(index)))), np.zeros(len(index))
+    if not math.isfinite(open_source(smaller, fit.control.threads).sum(Request(start, 0)).deviance):
         start = np.zeros(len(index))
     solution = again(smaller, start, fit.control)
     if not solution.status.ok:
@@ -154,11 +146,7 @@ def _rao(fit: Fit, small: tuple[int, ...], big: tuple[int, ...]) -> float:
         if e.scaling.center is not None and 0 not in small:
             raise UndefinedStatisticError("score tests in sequence need a model with an intercept.")
         beta[[big.index(j) for j in small]] = solution.beta
-    sums = open_source(wide, fit.control.threads).sum(Request(beta, 2, "expected"))
-    factor = factorise(sums)
-    if factor is None or sums.score is None:
-        raise UndefinedStatisticError("the information of the bigger model is singular at the smaller one's estimate, so no score test exists.")
-    return float(sums.score @ factor.solve(sums.score))
+    return score_statistic(wide, beta, fit.control)
 
 
 def _by_term(fit: Fit, models: Submodels, kind: int, method: str) -> Table:
@@ -256,7 +244,7 @@ def compare(small: Fit, big: Fit, method: str | None) -> Table:
     method = method_of(big, method)
     df = (big.rank * big.equations) - (small.rank * small.equations)
     if df == 0:
-        raise SpecificationError("`other` has as many coefficients as this fit, so neither is nested in the other; compare AIC, or use em.vuong.")
+        raise SpecificationError("`other` has as many coefficients as this fit, so neither is nested in the other; compare AIC, or use `fit.vuong(other)`.")
     if method == "score":
         statistic = _score_between(small, big) / big.dispersion
         p = math.exp(log_chi2(max(statistic, 0.0), df))
@@ -303,7 +291,7 @@ def _refuse_strangers(small: Fit, big: Fit) -> None:
         refuse_reduced(fit, "an analysis of deviance")
     missing = [name for name in small.names if name not in big.names]
     if missing and small.deviance < big.deviance * (1 - 1e-9):
-        raise SpecificationError(f"`other` lacks the column {missing[0]!r} and fits worse, so the fits are not nested; compare AIC, or use em.vuong.")
+        raise SpecificationError(f"`other` lacks the column {missing[0]!r} and fits worse, so the fits are not nested; compare AIC, or use `fit.vuong(other)`.")
 
 
 def _score_between(small: Fit, big: Fit) -> float:
@@ -316,8 +304,4 @@ def _score_between(small: Fit, big: Fit) -> float:
     names = [big.names[j] for j in e.kept]
     beta = np.array([small.coef[small.names.index(n)] if n in small.names else 0.0 for n in names])
     beta = np.nan_to_num(beta)
-    sums = open_source(big._problem(), big.control.threads).sum(Request(e.scaling.to_fit(beta), 2, "expected"))
-    factor = factorise(sums)
-    if factor is None or sums.score is None:
-        raise UndefinedStatisticError("the information of the bigger model is singular at the smaller one's estimate, so no score test exists.")
-    return float(sums.score @ factor.solve(sums.score))
+    return score_statistic(big._problem(), e.scaling.to_fit(beta), big.control)

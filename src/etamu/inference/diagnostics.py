@@ -18,7 +18,7 @@ from etamu.inference.anova import refuse_other_rows
 from etamu.inference.refit import again
 from etamu.inference.residuals import rows_of
 from etamu.inference.tails import log_chi2, log_normal, log_t
-from etamu.inference.tests import Test, require_converged
+from etamu.inference.tests import Test, refuse_reduced, require_converged
 from etamu.solvers.linalg import Factorised, factorise
 from etamu.sources.problem import Problem
 
@@ -58,6 +58,7 @@ def _training(fit: Fit) -> tuple[Array, Array, Array]:
 def link_test(fit: Fit) -> Test:
     """Pregibon's: whether eta^2 as one more column explains anything; z, or t where phi is estimated."""
     require_converged(fit, "a link test")
+    refuse_reduced(fit, "a link test")
     problem = fit._problem()
     if not isinstance(problem, Problem) or fit.class_names is not None:
         raise SpecificationError("the link test adds a column to a fit of one equation in memory; this fit has several, or reads files.")

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.errors import SpecificationError, chosen
-from etamu.inference.residuals import FULL, Rows, in_parallel, rows_of
-from etamu.inference.rowwise import factor_of
+from etamu.inference.residuals import Rows, in_parallel, rows_of
+from etamu.inference.rowwise import FULL, factor_of
 
 if TYPE_CHECKING:
     from etamu.model import Fit

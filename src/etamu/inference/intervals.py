@@ -92,7 +92,7 @@ def _wald(fit: Fit, rows: Array, known: Array, level: float, vcov: Any, df: floa
 
 
 def _joint_quantile(spread: Array, level: float, df: float | None) -> float:
-    """Q with P(max |T_j| <= q) = level, by Genz's integral of the multivariate normal or t."""
+    """The q with P(max |T_j| <= q) = level, by Genz's integral of the multivariate normal or t."""
     from scipy.optimize import brentq
     from scipy.stats import multivariate_normal, multivariate_t
 

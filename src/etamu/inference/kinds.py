@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.errors import LengthError, SpecificationError, unknown
+from etamu.errors import LengthError, SpecificationError, chosen, unknown
 from etamu.inference.resample import Bootstrap, Jackknife
 from etamu.inference.rowwise import at_estimate, factor_of
 from etamu.inference.sandwich import HAC, HC, Cluster
@@ -34,11 +34,10 @@ class Information:
     information: str = "expected"
 
     def __post_init__(self) -> None:
-        if self.information not in ("expected", "observed"):
-            raise unknown("information", self.information, ["expected", "observed"])
+        chosen("information", self.information, ["expected", "observed"])
 
     def matrix(self, fit: Fit) -> Array:
-        """Phi H^-1 on the fit's scale."""
+        """The inverse information times phi, on the fit's scale."""
         return np.asarray(fit.dispersion * factor_of(fit, at_estimate(fit, self.information)).inverse())
 
 
@@ -60,10 +59,10 @@ def _given(name: str, value: Any) -> Any:
 
 
 def resolve(kind: Any, options: dict[str, Any]) -> Any:
-    """None for the model's own covariance, a matrix as it is, else an object with ``matrix(fit)``."""
+    """A matrix as it is, else an object with ``matrix(fit)``; the model's own covariance is the fit's."""
     if isinstance(kind, str):
-        if kind == "model" and not options:
-            return None
+        if kind == "model":
+            raise SpecificationError(f"vcov('model') takes no options; drop {', '.join(map(repr, options))}.")
         if kind not in KINDS:
             raise unknown("vcov", kind, ["model", *KINDS])
         try:

@@ -42,6 +42,7 @@ class Rows:
 
     design: Design
     eta: Array
+    weights: Array | None = None  # prior weights of one observation, where they are known
 
 
 def new_eta(fit: Fit, new: Any, offset: Any, exposure: Any, unseen: str) -> Array:
@@ -56,7 +57,10 @@ def training_rows(fit: Fit) -> Rows:
     problem = fit._problem()
     if isinstance(problem, Streamed):
         raise SpecificationError("the rows of this fit are read from files; pass those to predict as `new`.")
-    return Rows(Design(problem.design.parts, problem.design.rows), training_eta(fit))
+    w = problem.vectors(slice(0, problem.rows))[1]
+    if problem.frequency is not None:
+        w = w / np.where(np.asarray(problem.frequency) > 0, problem.frequency, 1.0)
+    return Rows(Design(problem.design.parts, problem.design.rows), training_eta(fit), np.where(w > 0, w, 1.0))
 
 
 def new_rows(fit: Fit, new: Any, offset: Any, exposure: Any, unseen: str) -> Rows:

@@ -89,7 +89,7 @@ def predict_with(fit: Fit, rows: Rows, kind: str, interval: str | None, level: f
         if interval == "confidence":
             ends = _sorted(*(_mean_at(fit, eta + side * q * stderror) for side in (-1, 1)))
         else:
-            ends = _new_observation(fit, eta, stderror, level, _weights(weights, len(eta)))
+            ends = _new_observation(fit, eta, stderror, level, _weights(rows.weights if weights is None else weights, len(eta)))
     return Prediction(mu, own, *ends, kind, interval, level)
 
 
@@ -124,7 +124,7 @@ def _sorted(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _forms(design: Design, covariance: Array) -> Array:
-    """X' V x of each row."""
+    """The form x' V x of each row."""
     out = np.empty(design.rows)
     step = max(64, _NUMBERS // max(design.width, 1))
     for a in range(0, design.rows, step):
@@ -241,13 +241,17 @@ def predict_terms(fit: Fit, rows: Rows, with_se: bool, vcov: Any) -> Array | Pre
         raise UndefinedStatisticError("contributions of terms are for one equation; a multinomial fit has one predictor per class.")
     columns, beta = partial_columns(fit), np.nan_to_num(fit.coef)
     means = column_means(fit) if fit.intercept else np.zeros(len(fit.names))
-    x = _whole(fit, rows.design.block(slice(0, rows.design.rows))) - means
-    shares = np.stack([x[:, list(own)] @ beta[list(own)] for own in columns.values()], axis=1)
-    if not with_se:
-        return shares
-    covariance = np.nan_to_num(fit.vcov(vcov))
-    spread = [np.einsum("ij,ij->i", x[:, own] @ covariance[np.ix_(own, own)], x[:, own]) for own in map(list, columns.values())]
-    return Prediction(shares, np.sqrt(np.maximum(np.stack(spread, axis=1), 0.0)), kind="terms")
+    covariance = np.nan_to_num(fit.vcov(vcov)) if with_se else None
+    shares, spread = np.empty((rows.design.rows, len(columns))), np.empty((rows.design.rows, len(columns)))
+    step = max(64, _NUMBERS // max(len(fit.names), 1))
+    for a in range(0, rows.design.rows, step):
+        part = slice(a, min(a + step, rows.design.rows))
+        x = _whole(fit, rows.design.block(part)) - means
+        for k, own in enumerate(map(list, columns.values())):
+            shares[part, k] = x[:, own] @ beta[own]
+            if covariance is not None:
+                spread[part, k] = np.einsum("ij,ij->i", x[:, own] @ covariance[np.ix_(own, own)], x[:, own])
+    return shares if covariance is None else Prediction(shares, np.sqrt(np.maximum(spread, 0.0)), kind="terms")
 
 
 def _whole(fit: Fit, x: Array) -> Array:

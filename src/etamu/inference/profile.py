@@ -18,17 +18,15 @@ import numpy as np
 
 from etamu.errors import UndefinedStatisticError
 from etamu.inference.hypotheses import Hypothesis
-from etamu.inference.refit import Restriction, flat, on_fit_scale, shaped
+from etamu.inference.refit import Restriction, flat, on_fit_scale, score_statistic
 from etamu.inference.rowwise import factor_of
 from etamu.inference.under import criterion, under
-from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
-from etamu.sources.streamed import open_source
-from etamu.sums import Request
+from etamu.solvers.linalg import Factorised, FactorisedArrow
 
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["limits", "profile"]
+__all__ = ["limits"]
 
 Array = np.ndarray[Any, Any]
 _CLOSE = 1e-9  # of a signed root, relative to the cutoff
@@ -62,7 +60,10 @@ class _Path:
         if not math.isfinite(value) or status.name == "NOT_FINITE":
             return math.copysign(math.inf, v - self.estimate)
         self.known[v] = beta
-        squared = self._score(beta) if self.method == "score" else max(value - self.least, 0.0)
+        if self.method == "score":
+            squared = score_statistic(self.fit._problem(), beta, self.fit.control) / self.fit.dispersion
+        else:
+            squared = max(value - self.least, 0.0)
         return math.copysign(math.sqrt(squared), v - self.estimate)
 
     def _slope(self, near: float) -> Array:
@@ -71,15 +72,6 @@ class _Path:
             return self.direction
         other = max((u for u in self.known if (u - near) * (self.estimate - near) > 0), key=lambda u: -abs(u - near), default=self.estimate)
         return np.asarray((self.known[near] - self.known[other]) / (near - other))
-
-    def _score(self, beta: Array) -> float:
-        problem = self.fit._problem()
-        sums = open_source(problem, self.fit.control.threads).sum(Request(shaped(beta, problem.shape), 2, "expected"))
-        factor = factorise(sums)
-        if factor is None or sums.score is None:
-            return math.inf
-        score = flat(sums.score)
-        return max(float(score @ factor.solve(score)), 0.0) / self.fit.dispersion
 
 
 def limits(fit: Fit, row: Array, cutoff: float, method: str, factor: Factorised | FactorisedArrow | None = None) -> tuple[float, float]:
@@ -121,13 +113,3 @@ def _limit(root: Callable[[float], float], estimate: float, stderror: float, cut
         share = 0.5 if not math.isfinite(outside_root) else min(max((cutoff - inside_root) / (outside_root - inside_root), 0.01), 0.99)
         v = crossing if within else inside + share * (outside - inside)
     return v
-
-
-def profile(fit: Fit, row: Array, values: Array, method: str = "profile") -> Array:
-    """The signed root at each value of the combination."""
-    path = _Path(fit, row, method, factor_of(fit))
-    order = np.argsort(np.abs(values - path.estimate), kind="stable")
-    out = np.empty(len(values))
-    for k in order:
-        out[k] = path.at(float(values[k]))
-    return out

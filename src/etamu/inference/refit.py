@@ -11,7 +11,7 @@ import numpy as np
 from etamu.errors import UndefinedStatisticError
 from etamu.inference.hypotheses import Hypothesis
 from etamu.solvers.base import Control, Solution, Status
-from etamu.solvers.linalg import Factorised, FactorisedArrow
+from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
 from etamu.solvers.newton import newton
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
@@ -21,7 +21,7 @@ from etamu.traits import traits
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["Restriction", "again", "aliased_error", "flat", "on_fit_scale", "restricted", "shaped"]
+__all__ = ["Restriction", "again", "aliased_error", "flat", "on_fit_scale", "restricted", "score_statistic", "shaped"]
 
 Array = np.ndarray[Any, Any]
 
@@ -117,6 +117,16 @@ def on_fit_scale(fit: Fit, hypothesis: Hypothesis) -> Restriction:
     if e.expansion is not None and np.linalg.matrix_rank(matrix / np.maximum(np.abs(matrix).max(axis=1, keepdims=True), 1e-300)) < len(matrix):
         raise UndefinedStatisticError("the hypothesis restricts a combination of coefficients that is fixed already (the classes' coefficients sum to zero).")
     return Restriction(matrix, hypothesis.value)
+
+
+def score_statistic(problem: Problem | Streamed, beta: Array, control: Control) -> float:
+    """Rao's statistic s' H^-1 s (times phi) at coefficients on the problem's scale, flat."""
+    sums = open_source(problem, control.threads).sum(Request(shaped(beta, problem.shape), 2, "expected"))
+    factor = factorise(sums)
+    if factor is None or sums.score is None:
+        raise UndefinedStatisticError("the information under the hypothesis is singular, so no score test exists.")
+    score = flat(sums.score)
+    return max(float(score @ factor.solve(score)), 0.0)
 
 
 def restricted(fit: Fit, restriction: Restriction, factor: Factorised | FactorisedArrow, start: Array | None = None) -> tuple[Array, Solution]:

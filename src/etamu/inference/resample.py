@@ -165,6 +165,8 @@ def _by_scores(fit: Fit, bootstrap: Bootstrap) -> Array:
 
 def _refits(fit: Fit, problem: Callable[[int], Problem], count: int, progress: Progress | None) -> Array:
     """The coefficients of problems 0, 1, ..., several at a time; a resample that has no maximum counts as what it is: undefined."""
+    if fit.bias is not None:
+        raise SpecificationError(f"resamples are fitted by maximum likelihood, and this fit is not ({fit.bias}); use 'model' or 'HC3'.")
     control = replace(fit.control, threads=1)
     gamma = fit._estimate().gamma
 

@@ -26,18 +26,17 @@ from etamu.core import cores
 from etamu.design.encode import term_columns
 from etamu.errors import UndefinedStatisticError, chosen
 from etamu.inference.resample import check_seed
-from etamu.inference.rowwise import Slab, factor_of, leverage, slabs, terms_of
+from etamu.inference.rowwise import FULL, Slab, factor_of, leverage, slabs, terms_of
 from etamu.links import Mean
 from etamu.rows import RowTerms
 
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["FULL", "KINDS", "Rows", "column_means", "in_parallel", "partial_columns", "residuals", "rows_of"]
+__all__ = ["KINDS", "Rows", "column_means", "in_parallel", "partial_columns", "residuals", "rows_of"]
 
 Array = np.ndarray[Any, Any]
 _FEW = 20_000  # rows that are not worth another thread
-FULL = 1e-10  # 1 - h below which a row is fitted exactly
 
 
 @dataclass(frozen=True)
@@ -94,14 +93,14 @@ class Rows:
         return np.sign(self.response) * np.sqrt(np.maximum(self.terms.deviance, 0.0))
 
     def over(self, residual: Array) -> Array:
-        """R / sqrt(1 - h); nan where the row is fitted exactly."""
+        """A residual over sqrt(1 - h); nan where the row is fitted exactly."""
         left = 1.0 - self.leverage
         with np.errstate(all="ignore"):
             return np.where(left > FULL, residual / np.sqrt(left), np.nan)
 
     @cached_property
     def together(self) -> Array:
-        """Sign sqrt(r_D^2 + h r_P^2 / (1 - h)): what leaving the row out does to the deviance (Williams)."""
+        """The signed sqrt(r_D^2 + h r_P^2 / (1 - h)): what leaving the row out does to the deviance (Williams)."""
         left = 1.0 - self.leverage
         with np.errstate(all="ignore"):
             length = np.sqrt(self.deviance**2 + self.leverage * self.pearson**2 / left)

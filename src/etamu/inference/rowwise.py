@@ -24,9 +24,10 @@ from etamu.sums import Request, Sums
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["Slab", "at_estimate", "factor_of", "leverage", "slabs"]
+__all__ = ["FULL", "Slab", "at_estimate", "factor_of", "leverage", "slabs"]
 
 Array = np.ndarray[Any, Any]
+FULL = 1e-10  # 1 - leverage below which a row is fitted exactly
 _NUMBERS = 2_000_000  # of a block of the design that is held at a time
 _LEAST, _MOST = 64, 32_768
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from etamu.design.frames import as_vector, encode_labels
 from etamu.errors import LengthError, MissingValueError, SpecificationError, UndefinedStatisticError, chosen
-from etamu.inference.rowwise import Slab, at_estimate, factor_of, leverage, slabs
+from etamu.inference.rowwise import FULL, Slab, at_estimate, factor_of, leverage, slabs
 from etamu.rows import RowTerms
 from etamu.solvers.linalg import Factorised, FactorisedArrow
 from etamu.sources.memory import Memory
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["HAC", "HC", "Cluster", "sandwich", "scores"]
 
 Array = np.ndarray[Any, Any]
-_ONE = 1e-10  # 1 - h below which a row is fitted exactly
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _meat(fit: Fit, sums: Sums, factor: Factorised | FactorisedArrow, order: int
 
 
 def _refuse_full_leverage(kept: Array, score: Array, order: int) -> None:
-    full = (kept < _ONE) & np.isfinite(kept)
+    full = (kept < FULL) & np.isfinite(kept)
     if full.any():
         raise UndefinedStatisticError(
             f"HC{order} divides by 1 - leverage, and the leverage of {int(full.sum())} rows is 1 (each is fitted exactly by a coefficient of "
@@ -256,7 +255,7 @@ def _adjusted_meat(fit: Fit, codes: Array, factor: Factorised | FactorisedArrow)
             own[g] += x[rows].T @ ((f * weight)[rows, None] * x[rows])
     inverse = factor.inverse()
     left = np.eye(p) - own @ inverse
-    if (np.linalg.svd(left, compute_uv=False)[:, -1] < _ONE).any():
+    if (np.linalg.svd(left, compute_uv=False)[:, -1] < FULL).any():
         raise UndefinedStatisticError("'CR3' deletes one cluster at a time, and without one of them some coefficient is not identified; use 'CR1' or 'CR1S'.")
     adjusted = np.linalg.solve(left, u[:, :, None])[:, :, 0]
     return np.asarray(adjusted.T @ adjusted)

@@ -18,14 +18,11 @@ import numpy as np
 
 from etamu.errors import UndefinedStatisticError, chosen
 from etamu.inference.hypotheses import Hypothesis, read_hypothesis
-from etamu.inference.refit import aliased_error, on_fit_scale, shaped
+from etamu.inference.refit import aliased_error, on_fit_scale, score_statistic
 from etamu.inference.residuals import partial_columns
 from etamu.inference.rowwise import factor_of
 from etamu.inference.tails import log_chi2, log_f, shown
 from etamu.inference.under import criterion, under
-from etamu.solvers.linalg import factorise
-from etamu.sources.streamed import open_source
-from etamu.sums import Request
 
 if TYPE_CHECKING:
     from etamu.model import Fit
@@ -138,13 +135,7 @@ def _score(fit: Fit, found: Hypothesis, vcov: Any) -> float:
     if fit.bias is not None:
         raise UndefinedStatisticError("score tests are of the likelihood, and this fit solves an adjusted score; use method='lr' or 'wald'.")
     beta, _ = _under(fit, found)
-    problem = fit._problem()
-    sums = open_source(problem, fit.control.threads).sum(Request(shaped(beta, problem.shape), 2, "expected"))
-    factor = factorise(sums)
-    if factor is None or sums.score is None:
-        raise UndefinedStatisticError("the information under the hypothesis is singular, so no score test exists.")
-    score = sums.score if sums.score.ndim == 1 else sums.score.T.ravel()
-    return float(score @ factor.solve(score)) / fit.dispersion
+    return score_statistic(fit._problem(), beta, fit.control) / fit.dispersion
 
 
 def _under(fit: Fit, found: Hypothesis) -> tuple[Array, float]:
