@@ -31,6 +31,7 @@ __all__ = [
     "__version__",
     "add1",
     "datasets",
+    "derive",
     "encode",
     "errors",
     "families",
@@ -63,6 +64,18 @@ def add1(fit: Fit, scope: str, test: str | None = None) -> Any:
     from etamu.selection import add1 as add
 
     return add(fit, scope, test)
+
+
+def derive(log_partition: str, *, name: str | None = None, dispersion: str | None = None, **parameters: float) -> Any:
+    """What follows from a log-partition, and a family that fits; see :func:`etamu.derivation.derive`.
+
+    >>> import etamu as em
+    >>> em.derive("exp(theta)").mean
+    'exp(theta)'
+    """
+    from etamu.derivation import derive as read
+
+    return read(log_partition, name=name, dispersion=dispersion, **parameters)
 
 
 def load(path: Any) -> Fit:

@@ -99,7 +99,7 @@ def _link_of(link: str | Link | None, family: Family) -> Link:
         link = family.default_link
     if link == "canonical":
         link = family.canonical
-    if link == "nb" and hasattr(family, "canonical_link"):
+    if link == family.canonical and hasattr(family, "canonical_link"):
         return family.canonical_link()  # type: ignore[no-any-return]
     found = resolve_link(link)
     if (found is LINKS["softmax"]) != isinstance(family, Multinomial):

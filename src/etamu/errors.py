@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "DataError",
+    "DerivationError",
     "EtamuError",
     "FormulaError",
     "LengthError",
@@ -65,6 +66,10 @@ class LinkDomainError(EtamuError, ValueError):
 
 class FormulaError(EtamuError, ValueError):
     """The formula text cannot be read."""
+
+
+class DerivationError(EtamuError, ValueError):
+    """A text that is not the log-partition of an exponential family; the message says which condition fails and where."""
 
 
 class UnknownNameError(EtamuError, ValueError):

@@ -77,11 +77,11 @@ def _has_density(family: Family, mean: Mean) -> np.ndarray:
     in_domain = (mean.eta > low) & (mean.eta < high)
     inside = (mu >= space.low) & (mu <= space.high) & ~np.isnan(mu)
     if mean.link.log_mu is None:  # no logarithm in eta space: an exact edge is an edge
-        inside &= mu > space.low if space.low == 0 else True
+        inside &= mu > space.low
     if np.isfinite(space.high) and mean.link.log_complement is None:
         inside &= mu < space.high
     if np.isfinite(space.high) and mean.link.name == "log":
-        inside &= mean.eta < 0
+        inside &= mean.eta < math.log(space.high)
     return np.asarray(in_domain & inside & ~np.isnan(mean.eta))
 
 

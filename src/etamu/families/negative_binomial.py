@@ -150,7 +150,7 @@ class NegativeBinomial(Family):
             "nb",
             eta=lambda mu: -np.log1p(k / mu),
             mu=lambda eta: k / np.expm1(-eta),
-            dmu=lambda eta: k * np.exp(-eta) / np.expm1(-eta) ** 2,
+            dmu=lambda eta: k / np.expm1(-eta) / -np.expm1(eta),
             curvature=lambda eta: -1.0 / np.tanh(0.5 * eta),
             domain=(-math.inf, 0.0),
         )

@@ -1,0 +1,152 @@
+"""Smooth functions as tables: Chebyshev polynomials on panels that shrink towards the ends of an interval, made when first visited.
+
+A log-partition and its slopes are known to any number of digits, but not in a form that survives cancellation and overflow
+in double precision.  So each panel is interpolated from precise values at its Chebyshev points; sixteen of them give a
+function that changes by a factor of a few over the panel to the last bits of a double, and a panel on which they do not is halved.
+
+Reference: Trefethen, *Approximation Theory and Approximation Practice* (2013), chapters 2 to 8.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from etamu.derivation.precise import workspace
+from etamu.links import Array
+
+__all__ = ["Panels", "edges"]
+
+_POINTS = 16
+_NODES = np.cos((np.arange(_POINTS) + 0.5) * np.pi / _POINTS)
+_PRECISE = 5e-17  # what the last two Chebyshev coefficients may weigh
+_SPREAD = 30.0  # most by which a function may change over a panel and keep its relative accuracy
+_NARROWEST = 1e-4  # of 1, or of the distance from an end if that is less: a function still rough there has left the range of doubles
+_TINY = 1e-305
+
+
+def edges(low: float, high: float) -> Array:
+    """The ends of panels of an open interval: doubling away from each finite end, or from 0."""
+    with np.errstate(over="ignore"):
+        powers = np.exp2(np.arange(-1074.0, 1024.0))
+    if math.isinf(low) and math.isinf(high):
+        out = np.concatenate([-powers[1073:][::-1], [0.0], powers[1073:]])
+    elif math.isinf(high):
+        out = low + powers
+    elif math.isinf(low):
+        out = high - powers
+    else:
+        half = powers[powers < 0.5 * (high - low)]
+        out = np.concatenate([low + half, [0.5 * (low + high)], high - half])
+    out = np.unique(out[np.isfinite(out) & (out > low) & (out < high)])
+    first = -np.finfo(float).max if math.isinf(low) else low
+    last = np.finfo(float).max if math.isinf(high) else high
+    return np.concatenate([[first], out, [last]])
+
+
+class Panels:
+    """A function on an open interval, from ``precise(x)`` that gives it to more digits than a double holds; ``nearby`` is a quicker
+    one for points between the last two.
+    """
+
+    def __init__(self, precise: Callable[[Any], Any], nearby: Callable[[Any], Any], low: float, high: float) -> None:
+        self.precise, self.nearby, self.low, self.high = precise, nearby, low, high
+        self.edges = edges(low, high)
+        self.table = np.zeros((_POINTS, len(self.edges) - 1))
+        self.known = np.zeros(len(self.edges) - 1, dtype=bool)
+        self.lock = threading.Lock()
+
+    @np.errstate(all="ignore")
+    def __call__(self, x: Array) -> Array:
+        """The function at each x; nan outside of the interval."""
+        x = np.asarray(x, dtype=float)
+        inside = (x > self.low) & (x < self.high)
+        at = np.where(inside, x, self.edges[len(self.edges) // 2])
+        edges, table, place = self._visited(at)
+        left, right = edges[place], edges[place + 1]
+        t = ((at - left) - (right - at)) / (right - left)
+        out = table[-1][place]
+        for row in table[-2::-1]:
+            out = out * t + row[place]
+        return np.where(inside, out, np.nan)
+
+    def _visited(self, x: Array) -> tuple[Array, Array, np.ndarray[Any, Any]]:
+        """The tables, once every panel that holds an x has been made."""
+        while True:
+            edges, table, known = self.edges, self.table, self.known
+            place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+            missing = np.unique(place[~known[place]])
+            if not len(missing):
+                return edges, table, place
+            with self.lock:
+                if self.edges is edges and self.known is known:
+                    self._make(missing)
+
+    def _make(self, places: np.ndarray[Any, Any]) -> None:
+        table, known, halved = self.table.copy(), self.known.copy(), []
+        for i in places:
+            found = self._panel(self.edges[i], self.edges[i + 1])
+            if found is None:
+                halved.append(int(i))
+            else:
+                table[:, i], known[i] = found, True
+        middles = [0.5 * self.edges[i] + 0.5 * self.edges[i + 1] for i in halved]
+        after = np.array(halved, dtype=int) + 1
+        self.table = np.insert(table, after, 0.0, axis=1)
+        self.known = np.insert(known, after, False)
+        self.edges = np.insert(self.edges, after, middles)
+
+    def _panel(self, left: float, right: float) -> Array | None:
+        """The coefficients, or None where the panel is to be halved."""
+        middle, half = _halves(left, right)
+        last = not _wide(left, right, self.low, self.high)
+        ends = [self.precise(middle + half * t) for t in _NODES[[0, -1]]]
+        if not (last or _even(_doubles(ends))):
+            return None
+        exact = [ends[0], *(self.nearby(middle + half * t) for t in _NODES[1:-1]), ends[1]]
+        values = _doubles(exact)
+        if last and not np.isfinite(values).all():  # it leaves the range of doubles here
+            return np.r_[values[_POINTS // 2], np.zeros(_POINTS - 1)]
+        coefficients = [workspace.context.fdot(row, exact) for row in _to_powers()]
+        rest = max(abs(coefficients[-1]), 2 * abs(coefficients[-2])) / 2 ** (_POINTS - 2)  # those of Chebyshev's polynomials
+        return _doubles(coefficients) if last or (_even(values) and rest <= _PRECISE * np.abs(values).max() + _TINY * 1e-12) else None
+
+
+def _halves(left: float, right: float) -> tuple[Any, Any]:
+    """Middle and half width, exactly."""
+    ctx = workspace.context
+    with ctx.workdps(400):
+        return (ctx.mpf(left) + ctx.mpf(right)) / 2, (ctx.mpf(right) - ctx.mpf(left)) / 2
+
+
+def _doubles(values: list[Any]) -> Array:
+    return np.array([float(v) for v in values])
+
+
+@cache
+def _to_powers() -> list[list[Any]]:
+    """From values at the points to coefficients of powers, exactly: on a short panel those of a smooth function fall fast, and
+    Horner's rule adds them with less rounding than Chebyshev's recurrence.
+    """
+    ctx = workspace.context
+    with ctx.workdps(60):
+        inverse = ctx.matrix([[ctx.mpf(t) ** k for k in range(_POINTS)] for t in _NODES]) ** -1
+        return [[inverse[i, j] for j in range(_POINTS)] for i in range(_POINTS)]
+
+
+def _even(values: Array) -> bool:
+    """Whether no value is so much smaller than another that it would lose its relative accuracy to it."""
+    size = np.abs(values)
+    crosses = values.max() > 0 > values.min()
+    return bool(np.isfinite(size).all() and (size.min() * _SPREAD >= size.max() or crosses or size.max() < _TINY))
+
+
+def _wide(left: float, right: float, low: float, high: float) -> bool:
+    middle = 0.5 * left + 0.5 * right
+    distance = min([1.0, *(abs(middle - end) for end in (low, high) if math.isfinite(end))])
+    return right - left > max(_NARROWEST * distance, 1e-7 * abs(middle))
