@@ -1,4 +1,4 @@
-"""The command line: ``etamu fit``, ``etamu predict``, ``etamu demo``."""
+"""The command line: ``etamu fit``, ``predict``, ``derive``, ``lesson``, ``demo``."""
 
 from __future__ import annotations
 
@@ -63,10 +63,51 @@ def _fit_with_progress(formula: str, data: str, control: dict[str, Any], argumen
         return em.glm(formula, data, control=em.Control(progress=show, **control), **arguments)
 
 
+def _numbers(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """``name=value`` pairs."""
+    out: dict[str, Any] = {}
+    for text in values:
+        name, _, number = text.partition("=")
+        try:
+            out[name.strip()] = float(number)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not NAME=NUMBER, such as r=2.", context, option) from None
+    return out
+
+
+class _BeginsWithMinus(click.Command):
+    """A command whose argument may begin with a minus sign."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f" {a}" if a.startswith("-") and not a.startswith("--") and a != "-h" else a for a in args])
+
+
+@main.command(cls=_BeginsWithMinus)
+@click.argument("log_partition")
+@click.option("--set", "parameters", multiple=True, callback=_numbers, metavar="NAME=NUMBER", help="The value of a parameter; may be repeated.")
+@click.option("--latex", is_flag=True, help="Formulas as LaTeX.")
+def derive(log_partition: str, parameters: dict[str, Any], latex: bool) -> None:
+    """What follows from a LOG_PARTITION in theta: mean, variance, link and deviance, step by step.
+
+    \b
+    Examples:
+      etamu derive "log(1 + exp(theta))"
+      etamu derive "-r*log(1 - exp(theta))" --set r=2
+    """
+
+    def run() -> None:
+        for step in em.derive(log_partition.strip(), **parameters).steps:
+            click.echo(f"{click.style(step.name, bold=True)}\n    {step.latex if latex else step.formula}\n    {step.words}\n")
+
+    _guarded(run)
+
+
 @main.command()
 @click.argument("data", type=click.Path())
 @click.argument("formula")
 @click.option("--family", default="gaussian", show_default=True, help="A family, e.g. binomial, poisson, gamma, 'tweedie(1.5)'.")
+@click.option("--log-partition", default=None, help="A family of your own instead: A(theta), e.g. 'log(exp(exp(theta)) - 1)'; see etamu derive.")
+@click.option("--set", "parameters", multiple=True, callback=_numbers, metavar="NAME=NUMBER", help="The value of a parameter of --log-partition.")
 @click.option("--link", default=None, help="A link, e.g. log, logit, 'power(0.5)'; the family's own by default.")
 @click.option("--weights", default=None, help="Column (or expression) of prior weights; the trials of a binomial proportion.")
 @click.option("--frequency", default=None, help="Column that counts how often each row occurs.")
@@ -82,7 +123,19 @@ def _fit_with_progress(formula: str, data: str, control: dict[str, Any], argumen
 @click.option("--threads", default=None, type=int, help="Threads; all processors by default.")
 @click.option("--out", default=None, type=click.Path(dir_okay=False), help="Write the model to this JSON file.")
 @click.option("--trace", is_flag=True, help="Also show how the fit went, pass by pass.")
-def fit(data: str, formula: str, vcov: str, level: float, threads: int | None, out: str | None, trace: bool, compress: bool | None, **arguments: Any) -> None:
+def fit(
+    data: str,
+    formula: str,
+    log_partition: str | None,
+    parameters: dict[str, Any],
+    vcov: str,
+    level: float,
+    threads: int | None,
+    out: str | None,
+    trace: bool,
+    compress: bool | None,
+    **arguments: Any,
+) -> None:
     """Fit FORMULA on DATA and print the regression table.
 
     DATA is a CSV or Parquet file, a folder of them, or a pattern in quotes; files of any size are read part by part.
@@ -94,6 +147,8 @@ def fit(data: str, formula: str, vcov: str, level: float, threads: int | None, o
     """
 
     def run() -> None:
+        if log_partition is not None:
+            arguments["family"] = em.derive(log_partition, **parameters).family
         model = _fit_with_progress(formula, data, {"threads": threads, "compress": compress}, arguments)
         click.echo(str(model.summary(level, vcov=vcov)))
         if trace:

@@ -13,6 +13,7 @@ from etamu.sources.streamed import Streamed
 __all__ = ["cheap_arithmetic", "is_wide", "traits"]
 
 _WIDE = 48
+_CLOSE, _CLOSE_ENOUGH, _FEW = 1e-10, 1e-7, 100_000  # one more pass over few rows in NumPy costs nothing that anybody notices
 _DENSE = 300  # multiply-adds that take as long as a row of a pass
 
 
@@ -27,6 +28,7 @@ def traits(problem: Problem | Streamed, form: str = "gram") -> NewtonProblem:
         cheap=cheap_arithmetic(problem) if wide else "double",
         constant=not canonical and constant_weight(problem.family, problem.link),
         form=form,
+        current=_CLOSE if problem.family.kernel is None and problem.rows <= _FEW else _CLOSE_ENOUGH,
     )
 
 

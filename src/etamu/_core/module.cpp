@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include "core.hpp"
 #include "distinct.hpp"
 #include "ordered.hpp"
+#include "panels.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -154,6 +156,27 @@ struct Plan {
         active->accumulate(problem, t, row_score.data(), row_weight.data(), r);
     }
 };
+
+static PanelTable panel_table(const Array& edges, const Array& rows) {
+    if (rows.ndim() != 2 || rows.shape(1) != PANEL_POINTS || rows.shape(0) + 1 != edges.size() || rows.shape(0) == 0)
+        throw std::invalid_argument("panels: a table has one row of coefficients between two edges");
+    return {edges.data(), rows.data(), int64_t(rows.shape(0))};
+}
+
+// Entry by entry, so that threads change nothing; whether every stretch said yes.
+template <class Work> static bool in_stretches(int64_t n, int threads, Work work) {
+    constexpr int64_t STRETCH = 8192;
+    std::atomic<int64_t> next{0};
+    std::atomic<bool> all{true};
+    nb::gil_scoped_release release;
+    auto share = [&] {
+        for (int64_t start; (start = next.fetch_add(STRETCH)) < n;)
+            if (!work(start, std::min(STRETCH, n - start))) all = false;
+    };
+    if (n > 2 * STRETCH) Team::here().run(threads, share);
+    else share();
+    return all;
+}
 
 NB_MODULE(_native, m) {
     nb::class_<Plan>(m, "Plan")
@@ -354,6 +377,24 @@ NB_MODULE(_native, m) {
         const int64_t n = int64_t(x.size());
         nb::gil_scoped_release release;
         active->function(which, from, to, n);
+    });
+    m.def("panel_values", [](Array edges, Array rows, double low, double high, Array x, Array out, int threads) {
+        const PanelTable table = panel_table(edges, rows);
+        if (x.size() != out.size()) throw std::invalid_argument("panel_values: sizes differ");
+        const double* from = x.data();
+        double* to = out.data();
+        return in_stretches(int64_t(x.size()), threads, [=](int64_t start, int64_t count) {
+            return panel_values(table, low, high, from + start, to + start, count);
+        });
+    });
+    m.def("panel_areas", [](Array edges, Array rows, Array x, Array s, Array out, int threads) {
+        const PanelTable table = panel_table(edges, rows);
+        if (x.size() != out.size() || s.size() != out.size()) throw std::invalid_argument("panel_areas: sizes differ");
+        const double *from = x.data(), *other = s.data();
+        double* to = out.data();
+        return in_stretches(int64_t(x.size()), threads, [=](int64_t start, int64_t count) {
+            return panel_areas(table, from + start, other + start, to + start, count);
+        });
     });
     m.def("peak", [](int arithmetic, int64_t loops) {
         double out;

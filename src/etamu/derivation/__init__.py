@@ -11,11 +11,11 @@ except ImportError:  # pragma: no cover - the message is the point
 
 from etamu.derivation import conditions
 from etamu.derivation.classes import MultiClass, is_multi_class, multi_class
-from etamu.derivation.steps import Derivation, Step
 from etamu.derivation.expression import read
 from etamu.derivation.family import Derived
 from etamu.derivation.known import recognise
 from etamu.derivation.mass import on_whole_numbers
+from etamu.derivation.steps import Derivation, Step
 
 __all__ = ["Derivation", "MultiClass", "Step", "derive"]
 

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import sympy
 
-from etamu.derivation.steps import Step
 from etamu.derivation.expression import THETA, Each
+from etamu.derivation.steps import Step
 from etamu.errors import DerivationError
 from etamu.families import Multinomial
 
@@ -86,7 +86,9 @@ class MultiClass:
                 self.latex["variance"],
                 "It has no negative direction, so A is convex.",
             ),
-            Step("4. What can be known", "theta + c gives the same mu as theta" if not self.reference else "theta_k = log(mu_k / mu_0)", self._gauge(), freedom),
+            Step(
+                "4. What can be known", "theta + c gives the same mu as theta" if not self.reference else "theta_k = log(mu_k / mu_0)", self._gauge(), freedom
+            ),
             Step(
                 "5. The score is that of every other model",
                 "score = X' (Y - mu), one column per class",
@@ -127,6 +129,6 @@ def multi_class(a: sympy.Expr, text: str) -> MultiClass:
             f"`log_partition` {text!r} is a sum of functions of one theta each, so its components are independent; derive one of them alone, without sum()."
         )
     raise DerivationError(
-        f"`log_partition` {text!r}: of log-partitions of several classes, log(sum(exp(theta))) and log(1 + sum(exp(theta))) can be fitted; the gradient of this "
-        f"one is not the softmax (its first component is {gradient[0]})."
+        f"`log_partition` {text!r}: of log-partitions of several classes, log(sum(exp(theta))) and log(1 + sum(exp(theta))) can be fitted; the "
+        f"gradient of this one is not the softmax (its first component is {gradient[0]})."
     )

@@ -20,7 +20,7 @@ from etamu.derivation.expression import THETA
 from etamu.derivation.precise import Precise, workspace
 from etamu.errors import DerivationError
 
-__all__ = ["End", "Ends", "check", "natural_space", "ends", "places"]
+__all__ = ["End", "Ends", "check", "ends", "natural_space", "places"]
 
 _FARTHEST = 700.0
 _PER_SIDE = 120
@@ -158,13 +158,13 @@ def sample(low: float, high: float) -> list[float]:
     """Points of the domain, crowded towards finite ends."""
     if math.isinf(low) and math.isinf(high):
         return _grid()
-    steps = np.geomspace(1e-6, _FARTHEST, _PER_SIDE)
+    steps = [float(v) for v in np.geomspace(1e-6, _FARTHEST, _PER_SIDE)]
     if math.isinf(high):
-        return (low + steps).tolist()
+        return [low + d for d in steps]
     if math.isinf(low):
-        return (high - steps[::-1]).tolist()
-    half = np.geomspace(1e-6, 0.5, _PER_SIDE) * (high - low)
-    return [*(low + half).tolist(), *(high - half[-2::-1]).tolist()]
+        return [high - d for d in steps[::-1]]
+    half = [float(v) * (high - low) for v in np.geomspace(1e-6, 0.5, _PER_SIDE)]
+    return [*(low + d for d in half), *(high - d for d in half[-2::-1])]
 
 
 def check(a: sympy.Expr, low: float, high: float, text: str) -> None:
@@ -172,7 +172,7 @@ def check(a: sympy.Expr, low: float, high: float, text: str) -> None:
     slopes, second = Precise([sympy.diff(a, THETA)]), Precise([sympy.diff(a, THETA, 2)])
     points = sample(low, high)
     values = [second(x)[0] for x in points]
-    lowest = min(range(len(points)), key=lambda i: (float(values[i]) if not workspace.context.isnan(values[i]) else math.inf))
+    lowest = min(range(len(points)), key=lambda i: float(values[i]) if not workspace.context.isnan(values[i]) else math.inf)
     where, least = _dip(second, points, values, lowest)
     felt = [i for i, v in enumerate(values) if v != 0] or [0]  # beyond them A'' has left the range of doubles
     inner = range(felt[0], felt[-1] + 1)
@@ -243,7 +243,7 @@ def places(low: float, high: float) -> list[float]:
         return [low + d for d in (0.3, 1.0, 3.0)]
     if math.isinf(low):
         return [high - d for d in (0.3, 1.0, 3.0)]
-    return [low + share * (high - low) for share in (0.2, 0.5, 0.7)]
+    return [low + share * (high - low) for share in (0.2, 0.45, 0.7)]
 
 
 def _cumulants(a: sympy.Expr, x: float) -> list[Any] | None:

@@ -20,8 +20,8 @@ import sympy
 
 from etamu.derivation.conditions import Ends
 from etamu.derivation.expression import THETA
-from etamu.derivation.mass import Mass
 from etamu.derivation.inverse import Inverse
+from etamu.derivation.mass import Mass
 from etamu.derivation.panels import Panels
 from etamu.derivation.precise import Precise
 from etamu.errors import UndefinedStatisticError
@@ -29,9 +29,6 @@ from etamu.families.base import Family, Interval
 from etamu.links import Array, Link, Mean
 
 __all__ = ["Derived"]
-
-_NEAR = 0.2  # relative change of A'' between theta and theta_y up to which the deviance is the integral
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(7)
 
 
 class Derived(Family):
@@ -62,6 +59,10 @@ class Derived(Family):
         self.support = Interval(  # type: ignore[misc]
             low.mean if low.steep else -math.inf, high.mean if high.steep else math.inf, math.isfinite(low.atom), math.isfinite(high.atom)
         )
+
+    def definition(self) -> dict[str, Any]:
+        """What a model file keeps."""
+        return {"name": self.name, "log_partition": self.text, "parameters": self.parameters, "dispersion": self.dispersion}
 
     def __reduce__(self) -> Any:
         return _again, (self.text, self.parameters, self.name, self.dispersion)
@@ -135,31 +136,27 @@ class Derived(Family):
 
     @np.errstate(all="ignore")
     def _deviance(self, y: Array, theta: Array) -> Array:
-        y, theta = np.broadcast_arrays(y, theta)
-        low, high = self.support.low, self.support.high
-        theta_y = self.theta(y)
-        gap = theta - theta_y
-        out = np.empty_like(gap)
-        inner = (y != low) & (y != high)
-        out[inner] = 2.0 * (self._in_theta["A"](theta[inner]) - y[inner] * theta[inner] + self._conjugate(y[inner]))
-        near = inner & self._alike(theta, theta_y, gap)
-        if near.any():
-            start, step = theta_y[near], gap[near]
-            s = 0.5 * (_NODES + 1.0)
-            slopes = sum(0.5 * w * (1.0 - t) * self._in_theta["variance"](start + t * step) for t, w in zip(s, _WEIGHTS, strict=True))
-            out[near] = 2.0 * step * step * slopes
-        for name, end in (("low", low), ("high", high)):
+        """From the tables of A and A*; near the best theta, where they cancel, from the integral of A''."""
+        y, theta = (np.ascontiguousarray(v) for v in np.broadcast_arrays(y, theta))
+        tables, out = self._in_theta, np.empty(y.shape)
+        inner = np.ones(y.shape, dtype=bool)
+        for name, end in (("low", self.support.low), ("high", self.support.high)):
             at = y == end
             if math.isfinite(end) and at.any():
-                loss = self._in_theta.get(f"{name} loss")
-                out[at] = np.inf if loss is None else 2.0 * loss(theta[at])
-        return np.asarray(out)
-
-    def _alike(self, theta: Array, theta_y: Array, gap: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Whether A'' changes little from one theta to the other, by its relative slope at both and between."""
-        bend = self._in_theta["curvature"]
-        steepest = np.maximum(np.maximum(np.abs(bend(theta)), np.abs(bend(theta_y))), np.abs(bend(theta_y + 0.5 * gap)))
-        return np.asarray(steepest * np.abs(gap) < _NEAR)
+                certain = tables.get(f"{name} loss")
+                out[at] = np.inf if certain is None else certain(theta[at])
+                inner &= ~at
+        if not inner.any():
+            return 2.0 * out
+        whole = bool(inner.all())
+        here, there = (y, theta) if whole else (y[inner], theta[inner])
+        best = self.theta(here)
+        loss = tables["A"](there) - here * there + self._conjugate(here)
+        tables["variance"].areas(there, best, loss)
+        if whole:
+            return 2.0 * loss
+        out[inner] = loss
+        return 2.0 * out
 
     def _conjugate(self, y: Array) -> Array:
         """A*(y), the largest value of theta y - A(theta)."""
@@ -250,7 +247,8 @@ def _nothing(eta: Array) -> Array:
 def _again(text: str, parameters: dict[str, float], name: str, dispersion: str) -> Derived:
     from etamu.derivation import derive
 
-    return derive(text, name=name, dispersion=dispersion, **parameters).generic
+    found: Any = derive(text, name=name, dispersion=dispersion, **parameters)
+    return found.generic  # type: ignore[no-any-return]
 
 
 def _tidy(e: sympy.Expr) -> sympy.Expr:

@@ -46,22 +46,27 @@ class Inverse:
         return self.known[mu]
 
     def _solve(self, mu: Any) -> Any:
-        """Newton's method to twenty-five digits, and bisection where it would leave the bracket."""
+        """Newton's method to twenty-five digits, from the last answer; inside a bracket where that leads astray."""
+        with workspace.context.workdps(60):
+            found = None if self.last is None else self._newton(mu, self.last, *self.space, 12)
+            if found is None:
+                low, high = self._bracket(mu)
+                found = self._newton(mu, (low + high) / 2, low, high, 400)
+            self.last = found
+            return found
+
+    def _newton(self, mu: Any, x: Any, low: Any, high: Any, most: int) -> Any:
+        """The root, or None after ``most`` steps; bisection where a step would leave the bracket."""
         ctx = workspace.context
-        with ctx.workdps(60):
-            low, high = self._bracket(mu)
-            x = self.last if self.last is not None and low < self.last < high else (low + high) / 2
-            for k in range(400):
-                first, second = self.slopes(x) if k < 2 else self.slopes.nearby(x)
-                low, high = (low, x) if first > mu else (x, high)
-                step = (mu - first) / second
-                new = x + step
-                if step == 0 or ctx.mag(step) < max(ctx.mag(new) if new != 0 else -9999, -1300) - 83:
-                    x = new
-                    break
-                x = new if low < new < high else (low + high) / 2
-            self.last = x
-            return x
+        for _ in range(most):
+            first, second = self.slopes(x)
+            low, high = (low, x) if first > mu else (x, high)
+            step = (mu - first) / second
+            new = x + step
+            if step == 0 or ctx.mag(step) < max(ctx.mag(new) if new != 0 else -9999, -1300) - 83:
+                return new if low <= new <= high else x
+            x = new if low < new < high else (low + high) / 2
+        return x if most > 100 else None
 
     def _bracket(self, mu: Any) -> tuple[Any, Any]:
         """Two thetas, in growing steps towards the ends, whose means enclose ``mu``."""

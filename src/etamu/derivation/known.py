@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import sympy
@@ -98,7 +99,7 @@ def _tweedie(ours: list[Any], points: list[float]) -> Recognised | None:
     if any(x >= 0 for x in points) or any(not v > 0 for v in ours):
         return None
     logs = [(ctx.log(-x), ctx.log(m)) for x, m in zip(points, ours, strict=True)]
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(logs, logs[1:], strict=False)]
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(logs)]
     if any(abs(s - slopes[0]) > 1e-12 * abs(slopes[0]) for s in slopes) or slopes[0] >= 0:
         return None
     power = _plain(float(1 - 1 / slopes[0]))

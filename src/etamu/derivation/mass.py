@@ -94,7 +94,7 @@ class Mass:
         a = np.asarray(self.tape.run(z, _FUNCTIONS, lambda e: complex(e)), dtype=complex)[0]
         values = np.exp(a[1:] - a[0] - 1j * t * k)
         if np.isfinite(values).all():
-            return values
+            return np.asarray(values)
         ctx = workspace.context
         with ctx.workdps(40):
             run = self.tape.run

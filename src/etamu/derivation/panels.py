@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from etamu.core import core, cores
 from etamu.derivation.precise import workspace
 from etamu.links import Array
 
@@ -25,6 +26,7 @@ __all__ = ["Panels", "edges"]
 _POINTS = 16
 _NODES = np.cos((np.arange(_POINTS) + 0.5) * np.pi / _POINTS)
 _PRECISE = 5e-17  # what the last two Chebyshev coefficients may weigh
+_REACH = 1.1  # how far beyond a panel its polynomial may be used
 _SPREAD = 30.0  # most by which a function may change over a panel and keep its relative accuracy
 _NARROWEST = 1e-4  # of 1, or of the distance from an end if that is less: a function still rough there has left the range of doubles
 _TINY = 1e-305
@@ -57,49 +59,40 @@ class Panels:
     def __init__(self, precise: Callable[[Any], Any], nearby: Callable[[Any], Any], low: float, high: float) -> None:
         self.precise, self.nearby, self.low, self.high = precise, nearby, low, high
         self.edges = edges(low, high)
-        self.table = np.zeros((_POINTS, len(self.edges) - 1))
-        self.known = np.zeros(len(self.edges) - 1, dtype=bool)
+        self.table = np.full((len(self.edges) - 1, _POINTS), np.nan)  # nan: not made yet
         self.lock = threading.Lock()
 
-    @np.errstate(all="ignore")
     def __call__(self, x: Array) -> Array:
         """The function at each x; nan outside of the interval."""
-        x = np.asarray(x, dtype=float)
-        inside = (x > self.low) & (x < self.high)
-        at = np.where(inside, x, self.edges[len(self.edges) // 2])
-        edges, table, place = self._visited(at)
-        left, right = edges[place], edges[place + 1]
-        t = ((at - left) - (right - at)) / (right - left)
-        out = table[-1][place]
-        for row in table[-2::-1]:
-            out = out * t + row[place]
-        return np.where(inside, out, np.nan)
+        x = np.ascontiguousarray(x, dtype=float)
+        out = np.empty_like(x)
+        while not _values(self.edges, self.table, self.low, self.high, x, out):
+            self._visit(x)
+        return out
 
-    def _visited(self, x: Array) -> tuple[Array, Array, np.ndarray[Any, Any]]:
-        """The tables, once every panel that holds an x has been made."""
-        while True:
-            edges, table, known = self.edges, self.table, self.known
-            place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
-            missing = np.unique(place[~known[place]])
-            if not len(missing):
-                return edges, table, place
-            with self.lock:
-                if self.edges is edges and self.known is known:
-                    self._make(missing)
+    def areas(self, x: Array, start: Array, out: Array) -> None:
+        """The integral of f(z) (x - z) dz from ``start`` to x into ``out``, where they lie in or next to one panel."""
+        while not _areas(self.edges, self.table, x, start, out):
+            self._visit(x)
+
+    def _visit(self, x: Array) -> None:
+        """Make the panels that hold an x, or halve them."""
+        with self.lock:
+            inside = x[(x > self.low) & (x < self.high)]
+            places = np.unique(_place(self.edges, inside))
+            self._make(places[np.isnan(self.table[places, 0])])
 
     def _make(self, places: np.ndarray[Any, Any]) -> None:
-        table, known, halved = self.table.copy(), self.known.copy(), []
+        table, halved = self.table.copy(), []
         for i in places:
             found = self._panel(self.edges[i], self.edges[i + 1])
             if found is None:
                 halved.append(int(i))
             else:
-                table[:, i], known[i] = found, True
+                table[i] = found
         middles = [0.5 * self.edges[i] + 0.5 * self.edges[i + 1] for i in halved]
         after = np.array(halved, dtype=int) + 1
-        self.table = np.insert(table, after, 0.0, axis=1)
-        self.known = np.insert(known, after, False)
-        self.edges = np.insert(self.edges, after, middles)
+        self.edges, self.table = np.insert(self.edges, after, middles), np.insert(table, after, np.nan, axis=0)
 
     def _panel(self, left: float, right: float) -> Array | None:
         """The coefficients, or None where the panel is to be halved."""
@@ -111,10 +104,57 @@ class Panels:
         exact = [ends[0], *(self.nearby(middle + half * t) for t in _NODES[1:-1]), ends[1]]
         values = _doubles(exact)
         if last and not np.isfinite(values).all():  # it leaves the range of doubles here
-            return np.r_[values[_POINTS // 2], np.zeros(_POINTS - 1)]
+            return np.array([np.nan_to_num(values[_POINTS // 2], nan=np.inf, posinf=np.inf, neginf=-np.inf), *[0.0] * (_POINTS - 1)])
         coefficients = [workspace.context.fdot(row, exact) for row in _to_powers()]
         rest = max(abs(coefficients[-1]), 2 * abs(coefficients[-2])) / 2 ** (_POINTS - 2)  # those of Chebyshev's polynomials
         return _doubles(coefficients) if last or (_even(values) and rest <= _PRECISE * np.abs(values).max() + _TINY * 1e-12) else None
+
+
+def _place(edges: Array, x: Array) -> np.ndarray[Any, Any]:
+    return np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+
+
+def _at(edges: Array, place: Array, x: Array) -> Array:
+    """Where in its panel, from -1 to 1."""
+    left, right = edges[place], edges[place + 1]
+    return np.asarray(((x - left) - (right - x)) / (right - left))
+
+
+@np.errstate(all="ignore")
+def _values(edges: Array, table: Array, low: float, high: float, x: Array, out: Array) -> bool:
+    """The polynomials at each x, and whether all of them were there; ``_core/panels.hpp`` where it was built."""
+    if core is not None:
+        return bool(core.panel_values(edges, table, low, high, x, out, cores()))
+    inside = (x > low) & (x < high)
+    place = _place(edges, np.where(inside, x, edges[0]))
+    t = _at(edges, place, x)
+    value = table[place, -1]
+    for k in range(_POINTS - 2, -1, -1):
+        value = value * t + table[place, k]
+    out[...] = np.where(inside, value, np.nan)
+    return not np.isnan(table[place[inside], 0]).any()
+
+
+@np.errstate(all="ignore")
+def _areas(edges: Array, table: Array, x: Array, start: Array, out: Array) -> bool:
+    """Double integrals, by dividing the double antiderivative twice by (z - start), which cancels nothing."""
+    if core is not None:
+        return bool(core.panel_areas(edges, table, x, start, out, cores()))
+    finite = np.isfinite(x) & np.isfinite(start)
+    place = _place(edges, np.where(finite, x, edges[0]))
+    t, u = _at(edges, place, x), _at(edges, place, start)
+    near = finite & (np.abs(t) <= _REACH) & (np.abs(u) <= _REACH)
+    made = ~np.isnan(table[place, 0])
+    whole = not (near & ~made).any()
+    near &= made
+    place, t, u = place[near], t[near], u[near]
+    first = second = value = np.zeros_like(t)
+    for k in range(_POINTS - 1, -1, -1):
+        first = first * u + table[place, k] / ((k + 1) * (k + 2))
+        second = second * u + first
+        value = value * t + second
+    out[near] = (x[near] - start[near]) ** 2 * value
+    return whole
 
 
 def _halves(left: float, right: float) -> tuple[Any, Any]:

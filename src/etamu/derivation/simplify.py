@@ -21,7 +21,7 @@ _CURVES = (sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.tanh)
 
 def shortest(e: sympy.Expr) -> sympy.Expr:
     """The shortest of a few equal forms."""
-    rules = [_outside, sympy.cancel, sympy.factor, sympy.together, lambda x: sympy.powsimp(sympy.cancel(x))]
+    rules = [lambda x: _outside(sympy.cancel(x)), sympy.cancel, sympy.factor, sympy.together, lambda x: sympy.powsimp(sympy.cancel(x))]
     if sympy.count_ops(e) <= _SMALL and e.has(*_CURVES):
         rules.append(sympy.simplify)
     forms = []

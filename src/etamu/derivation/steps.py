@@ -17,7 +17,6 @@ from etamu.links import Link
 __all__ = ["Derivation", "Step"]
 
 
-
 @dataclass(frozen=True)
 class Step:
     """One step: what is found, its formula as text and as LaTeX, and why."""
@@ -72,10 +71,11 @@ class Derivation:
         positive = {"positive": True} if self.mean_space.low >= 0 else {"real": True}
         mu, y = sympy.Symbol("mu", **positive), sympy.Symbol("y", **positive)
         theta = inverse(mean, mu, self.generic)
-        found: dict[str, sympy.Expr | None] = {"log_partition": a, "mean": mean, "variance": shortest(sympy.diff(mean, THETA)), "link": theta}
+        spread = shortest(sympy.diff(mean, THETA))
+        found: dict[str, sympy.Expr | None] = {"log_partition": a, "mean": mean, "variance": spread, "link": theta}
         if theta is None:
             return found | {"variance_function": None, "unit_deviance": None}
-        variance = shortest(found["variance"].subs(THETA, theta))
+        variance = shortest(spread.subs(THETA, theta))
         theta, partition = (separate_logs(e, mu, self.generic) for e in (theta, shortest(sympy.powsimp(a.subs(THETA, theta)))))
         loss = (y * theta - partition).subs(mu, y) - (y * theta - partition)
         return found | {"variance_function": variance, "unit_deviance": 2 * shortest(sympy.expand(loss))}

@@ -24,6 +24,8 @@ FORMAT = 1
 
 
 def _family_to_dict(family: Family) -> dict[str, Any]:
+    if hasattr(family, "definition"):  # a derived one, which its text defines
+        return dict(family.definition())
     if FAMILIES.get(family.name) is not type(family):
         raise SpecificationError(f"family {family.name!r} is defined in your own code, which a model file does not carry; keep coef and vcov() instead.")
     out: dict[str, Any] = {"name": family.name}
@@ -45,8 +47,8 @@ def _link_to_dict(link: Link, family: Family) -> dict[str, Any]:
         return {"name": link.name}
     if is_power(link):
         return {"name": "power", "parameter": link.parameter}
-    if link.name == "nb" and isinstance(family, NegativeBinomial):
-        return {"name": "nb"}
+    if link.name == family.canonical and hasattr(family, "canonical_link"):
+        return {"name": "canonical"}
     raise SpecificationError(f"link {link.name!r} is defined in your own code, which a model file does not carry; keep coef and vcov() instead.")
 
 
@@ -187,6 +189,11 @@ def load(path: Any) -> Fit:
 
 
 def _read_family(data: dict[str, Any]) -> Family:
+    if "log_partition" in data:
+        from etamu.derivation import derive
+
+        found: Any = derive(str(data["log_partition"]), name=data["name"], dispersion=data["dispersion"], **data["parameters"])
+        return found.generic  # type: ignore[no-any-return]
     name = ALIASES.get(data["name"], data["name"])
     arguments = {k: v for k, v in data.items() if k != "name"}
     return FAMILIES[name](**arguments)
@@ -195,8 +202,8 @@ def _read_family(data: dict[str, Any]) -> Family:
 def _read_link(data: dict[str, Any], family: Family) -> Link:
     if data["name"] == "power":
         return power(float(data["parameter"]))
-    if data["name"] == "nb" and isinstance(family, NegativeBinomial):
-        return family.canonical_link()
+    if data["name"] in ("canonical", "nb") and hasattr(family, "canonical_link"):
+        return family.canonical_link()  # type: ignore[no-any-return]
     return resolve_link(data["name"])
 
 

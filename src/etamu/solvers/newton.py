@@ -6,7 +6,7 @@ reported.  All lengths are in standard errors: the decrement lambda = sqrt(score
 
     lambda_next = rho * lambda,   rho = kappa * lambda for a fresh H (quadratic), the measured ratio for a stale one.
 
-The iteration stops when the predicted lambda_next is below ``tol`` and the information is current to ``_CURRENT``.
+The iteration stops when the predicted lambda_next is below ``tol`` and the information is current to ``Problem.current``.
 
 Reference: Nocedal & Wright, *Numerical Optimization*, 2nd ed. (2006), chapters 3, 6 and 7.
 """
@@ -28,7 +28,6 @@ from etamu.sums import Objective, Request, Sums
 
 __all__ = ["Newton", "Problem", "newton"]
 
-_CURRENT = 1e-7  # relative change up to which information and dispersion still count as those at the solution
 _HALVINGS = 30
 _SLOW = 0.5  # contraction above which a stale information is renewed
 
@@ -61,6 +60,7 @@ class Problem:
     quadratic: bool = False
     constant: bool = False  # the expected information is the same everywhere
     dispersion_known: bool = True
+    current: float = 1e-7  # relative change up to which information and dispersion still count as those at the solution
     wide: bool = False  # a pass with information costs several passes without
     cheap: str = "single"  # the arithmetic of an information that only makes steps, where it is wide
     form: str = "gram"
@@ -233,7 +233,7 @@ class _Iteration:
         if after <= floor:
             return True
         age = after if self.exact else max(after, self.previous)
-        return change <= _CURRENT and self.kappa * age * after <= self.tolerance(n, sigma)
+        return change <= self.problem.current and self.kappa * age * after <= self.tolerance(n, sigma)
 
     def solution(self, beta: Array, sums: Sums, status: Status, decrement: float = 0.0, error: float = math.inf, moving: Any = None) -> Solution:
         """The end of the iteration; sums that lack the information are completed."""
@@ -308,11 +308,11 @@ def _advance(it: _Iteration, sums: Sums, complete: bool) -> Solution | bool:
     known_end = squared <= (0.5 if it.problem.quadratic else 1e-6) * sums.deviance
     at_rounding = (decrement <= 4 * floor and tiny) or sums.deviance == 0.0 or squared <= 1e-30 * sums.deviance or it.stalled >= 3
     age = it.age(decrement) if decrement < 0.05 else 1.0  # far away it is of no interest
-    current = at_rounding or it.problem.quadratic or it.expected is not None or age <= _CURRENT
+    current = at_rounding or it.problem.quadratic or it.expected is not None or age <= it.problem.current
     steady = complete and not (it.signs.drifting or it.shortened)
     ends = steady and current and (at_rounding or (known_end and after <= it.tolerance(sums.n, sigma)))
-    if not ends and it.stand_in is not None and it.fresh and not (it.shortened or it.rough) and (it.exact or age * after > _CURRENT * decrement):
-        moves = it.exact and steady and known_end and age * it.stand_in.moving_noise() <= _CURRENT
+    if not ends and it.stand_in is not None and it.fresh and not (it.shortened or it.rough) and (it.exact or age * after > it.problem.current * decrement):
+        moves = it.exact and steady and known_end and age * it.stand_in.moving_noise() <= it.problem.current
         improved = it.stand_in.improve(it.run, it.beta, step, it.factor.solve, it.curvature, it.exact and not current)
         if improved is not None and squared > 0:
             step, after = improved.step, it.stand_in.noise(len(step)) * improved.correction

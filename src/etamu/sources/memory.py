@@ -180,12 +180,16 @@ class Memory:
 
 
 class Sample:
-    """Runs of 64 or 256 rows at even distances: a systematic sample that copies nothing and depends on the shape only."""
+    """Runs of rows at even distances: a systematic sample that copies nothing and depends on the shape only.
+
+    The core takes 64 or 256 at a time; NumPy, whose every call costs as much as hundreds of rows, 1,024.
+    """
 
     def __init__(self, whole: Memory, rows: int) -> None:
         self.whole = whole
         total = whole.problem.rows
-        self.block = 64 if whole.problem.design.width <= 64 else 256
+        mixed = whole.plan is not None and not whole.plan.fused
+        self.block = 1024 if mixed else 64 if whole.problem.design.width <= 64 else 256
         runs = max(1, rows // self.block)
         self.step = max(self.block, total // runs)
         edges = chunk_edges(rows, whole.problem.design.width, whole.problem.equations or 1, whole.numbers)

@@ -32,7 +32,7 @@ _LINKS = ("identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", 
 _EMPTY = np.empty(0)
 Array = np.ndarray[Any, Any]
 Terms = Callable[[Problem, slice, Array], RowTerms]  # of some rows of a problem, at their predictors
-_ROWS_PER_TURN = 8192  # rows whose terms are computed in NumPy at a time
+_ROWS_PER_TURN = 8192
 
 
 def available() -> bool:
