@@ -11,6 +11,7 @@ from typing import Any
 try:
     import click
     from rich.console import Console
+    from rich.markdown import Markdown
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 except ImportError:  # pragma: no cover - the message is the point
     sys.exit("The command line needs two more packages: pip install 'etamu[cli]'")
@@ -209,6 +210,31 @@ def _classes(model: em.Fit, count: int) -> list[str]:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+
+
+@main.command()
+@click.argument("chapter", required=False, type=int)
+@click.option("--web", is_flag=True, help="Open the interactive page in a browser instead.")
+@click.option("--list", "contents", is_flag=True, help="Only the titles of the chapters.")
+def lesson(chapter: int | None, web: bool, contents: bool) -> None:
+    """Why sigmoid, softmax and the others are what they are: all of it, or one CHAPTER."""
+    from etamu.lesson import chapters, page, plain
+
+    if web:
+        click.echo(f"opening {page()}")
+        click.launch(page().as_uri())
+        return
+    found = chapters()
+    if contents:
+        click.echo("\n".join(f"{c.number}  {c.title}" for c in found))
+        return
+    if chapter is not None and not 0 <= chapter < len(found):
+        raise click.BadParameter(f"there is no chapter {chapter}; choose one of 0 to {len(found) - 1}, see --list.", param_hint="CHAPTER")
+    console = Console(width=min(Console().width, 100))
+    for one in found if chapter is None else found[chapter : chapter + 1]:
+        console.print(Markdown(plain(one.text), code_theme="ansi_light"))
+        if chapter is None and one is not found[-1] and sys.stdin.isatty() and console.is_terminal:
+            click.pause("\n[any key for the next chapter]")
 
 
 @main.command()
