@@ -3,7 +3,6 @@
 The file is written by reference/make_coming_from.py and make_coming_from.R; nothing of the peers is needed to read it.
 """
 
-import doctest
 import json
 from pathlib import Path
 
@@ -42,12 +41,6 @@ def check_basics(fit, want):
 
 def test_versions_are_named():
     assert {"R", "MASS", "sandwich", "car", "emmeans", "nnet", "brglm2", "statsmodels", "scikit-learn", "glum"} <= set(PEERS["versions"])
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
-def test_pages_run(page):
-    result = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    assert result.failed == 0
 
 
 # ---- R ------------------------------------------------------------------------------------------------------------

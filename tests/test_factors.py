@@ -703,7 +703,7 @@ def test_unseen_and_missing_levels_are_named(terms):
     with pytest.raises(errors.UnseenLevelError, match=r"`g` has level 'new' in row 2"):
         fit.predict(new)
     new["g"] = np.array(["a", "b", "c", None, "b"], dtype=object)
-    with pytest.raises(errors.MissingValueError, match=r"`g` has 1 missing values, the first in row 3"):
+    with pytest.raises(errors.MissingValueError, match=r"`g` has 1 missing value, the first in row 3"):
         fit.predict(new)
     with pytest.raises(errors.UnknownNameError, match="'g' does not exist"):
         fit.predict({k: v for k, v in new.items() if k != "g"})

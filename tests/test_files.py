@@ -459,7 +459,7 @@ def test_nulls_in_a_later_file(tmp_path):
         em.glm("count ~ x + g", four_files(tmp_path / "x", holding(None), "x"), family="poisson")
     with pytest.raises(errors.MissingValueError, match="`count` has 1 missing value"):
         em.glm("count ~ x + g", four_files(tmp_path / "y", holding(None), "count"), family="poisson")
-    with pytest.raises(errors.MissingValueError, match=rf"`g` has 1 missing values, the first in row {2 * 375 + 31}"):
+    with pytest.raises(errors.MissingValueError, match=rf"`g` has 1 missing value, the first in row {2 * 375 + 31}"):
         em.glm("count ~ x + g", four_files(tmp_path / "g", holding(None), "g"), family="poisson")
     with pytest.raises(errors.MissingValueError, match="missing"):
         em.glm("answer ~ x + g", four_files(tmp_path / "a", holding(None), "answer"), family="binomial")

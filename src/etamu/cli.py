@@ -148,6 +148,10 @@ def fit(
     """
 
     def run() -> None:
+        if vcov.lower() == "cluster":
+            raise em.errors.SpecificationError(
+                "--vcov cluster needs the clusters, which the command does not take; use fit.vcov('cluster', cluster=...) in Python."
+            )
         if log_partition is not None:
             arguments["family"] = em.derive(log_partition, **parameters).family
         model = _fit_with_progress(formula, data, {"threads": threads, "compress": compress}, arguments)

@@ -100,6 +100,11 @@ def chosen(what: str, value: object, choices: Iterable[str]) -> str:
     return value
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 missing value``, ``2 missing values``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def unknown(what: str, name: object, choices: Iterable[str]) -> UnknownNameError:
     """The lookup error: what was asked for, the nearest match, and everything that exists."""
     options = sorted(map(str, choices))

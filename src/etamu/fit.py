@@ -242,6 +242,8 @@ def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Respo
     if gauge_free:  # solve with class 0 at zero, then report the member of the family whose rows sum to zero
         problem = problem.change(equations=(problem.equations or 1) - 1, reference=0)
     given = None if wishes.start is None else read_start(wishes.start, problem)
+    if wishes.ridge is not None and gauge_free:
+        raise SpecificationError("`ridge` needs a class whose predictor stays at 0, and reference=None has none; give `reference` a class or 'first'.")
     if wishes.ridge is not None:
         return _shrunk(built, response, problem, given, wishes)
     if wishes.bias is not None:

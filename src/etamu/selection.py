@@ -51,7 +51,8 @@ def add1(fit: Fit, scope: str, test: str | None = None) -> Table:
         deviance, rank = _with(fit, problem, read_formula(f"{left}~{right} + {name}"))
         rows.append([name, rank - fit.rank, deviance, extract_aic(fit, deviance, rank), *_tested(fit, method, deviance, rank)])
     names = ("term", "df", "deviance", "aic", "statistic", "p_value")
-    return Table(columns_of_rows(names, rows), "Single-term additions", note_of(fit, method))
+    note = "F tests, dispersion from the bigger model's deviance" if method == "f" else note_of(fit, method)
+    return Table(columns_of_rows(names, rows), "Single-term additions", note)
 
 
 def _written(node: Any) -> str:

@@ -25,8 +25,9 @@ def derive(log_partition: str, *, name: str | None = None, dispersion: str | Non
 
     Parameters
     ----------
-    log_partition : text in ``theta`` and named parameters, with ``+ - * / ^ **``, ``exp log log1p expm1 sqrt sinh cosh tanh sin cos
-        tan atan asinh``, ``pi`` and ``E``; ``log(sum(exp(theta)))`` for several classes.  It is parsed, never executed.
+    log_partition : text in ``theta`` and named parameters, with ``+ - * / ^ **``, the constants ``pi`` and ``E``, and the functions
+        ``exp log log1p expm1 sqrt sinh cosh tanh sin cos tan atan asinh``; ``log(sum(exp(theta)))`` for several classes.
+        It is parsed, never executed.
     name : what to call the family; by default what it is recognised as, or "derived".
     dispersion : "known" (phi = 1) or "estimated"; by default known where y lies on whole numbers.
     parameters : their values, as in ``derive("-r*log(1 - exp(theta))", r=2)``.
@@ -50,10 +51,10 @@ def derive(log_partition: str, *, name: str | None = None, dispersion: str | Non
     >>> sigmoid
     derive('log(1 + exp(theta))'): Bernoulli
     >>> sigmoid.mean, sigmoid.variance_function, sigmoid.link
-    ('exp(theta)/(exp(theta) + 1)', 'mu*(1 - mu)', 'log(-mu/(mu - 1))')
+    ('exp(theta)/(exp(theta) + 1)', 'mu*(1 - mu)', 'log(mu/(1 - mu))')
     >>> counts = em.derive("log(exp(exp(theta)) - 1)")  # positive counts
     >>> em.fit([0.0, 0, 0, 1, 1, 1], [1, 2, 1, 3, 4, 2], family=counts.family).coef.round(6)
-    array([-0.546448,  1.584236])
+    array([-0.501106,  1.538354])
     """
     if name is not None and (not isinstance(name, str) or not name):
         raise SpecificationError(f"`name` is {name!r}; pass text.")

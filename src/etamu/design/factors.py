@@ -15,7 +15,7 @@ from etamu.design.declare import Category, Cut, Quantiles
 from etamu.design.frames import Table, level_name
 from etamu.design.missing import present, take
 from etamu.design.parser import Node
-from etamu.errors import MissingValueError, UnseenLevelError, unknown
+from etamu.errors import MissingValueError, UnseenLevelError, counted, unknown
 
 __all__ = ["Factor", "codes_of", "interval_names", "missing_label", "numbers_or_nan", "rows_present"]
 
@@ -93,7 +93,7 @@ def codes_of(category: Category, factor: Factor, table: Table, unseen: str) -> A
 
 
 def missing_label(name: str, count: int, row: int) -> MissingValueError:
-    return MissingValueError(f"`{name}` has {count} missing values, the first in row {row}; drop or fill those rows, or pass missing='drop'.")
+    return MissingValueError(f"`{name}` has {counted(count, 'missing value')}, the first in row {row}; drop or fill them (in a fit missing='drop' does).")
 
 
 def _stand_in(category: Category, factor: Factor, table: Table, row: int, unseen: str) -> int:

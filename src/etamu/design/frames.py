@@ -14,7 +14,7 @@ import numpy as np
 
 from etamu.design import labels as _labels
 from etamu.design.labels import Labels, is_missing, level_name
-from etamu.errors import DataError, LengthError, MissingValueError, SpecificationError, unknown
+from etamu.errors import DataError, LengthError, MissingValueError, SpecificationError, counted, unknown
 
 __all__ = ["Labels", "Table", "as_table", "as_vector", "encode_labels", "is_table", "level_name"]
 
@@ -139,8 +139,8 @@ def _series_or_array(values: Any, name: str = "a column") -> Any:
         return nw.from_native(values, series_only=True)
     except TypeError:
         array = np.asarray(values)
-        if array.ndim != 1 or array.dtype.kind == "O":
-            raise DataError(f"`{name}` is a {type(values).__name__}; pass one value per row, as an array or a list.") from None
+        if array.ndim != 1 or (array.dtype.kind == "O" and not hasattr(values, "dtype")):
+            raise DataError(f"`{name}` is of type {type(values).__name__}; pass one value per row, as an array or a list.") from None
         return array
 
 
@@ -154,7 +154,7 @@ def as_vector(values: Any, name: str) -> Array:
         if column.dtype.is_numeric() or str(column.dtype) == "Boolean":
             missing = int(column.null_count())
             if missing:
-                raise MissingValueError(f"`{name}` has {missing} missing values; drop or fill those rows, or pass missing='drop'.")
+                raise MissingValueError(f"`{name}` has {counted(missing, 'missing value')}; drop or fill them (in a fit missing='drop' does).")
             column = column.to_numpy()
         else:
             raise DataError(f"`{name}` holds {column.dtype} values, not numbers; convert it first (labels go into a formula, as C(name)).")
@@ -173,7 +173,7 @@ def _from_objects(column: Array, name: str) -> Array:
     """Python numbers in an object array; anything else among them is named with its row."""
     for row, value in enumerate(column):
         if is_missing(value):
-            raise MissingValueError(f"`{name}` is missing in row {row}; drop or fill those rows, or pass missing='drop'.")
+            raise MissingValueError(f"`{name}` is missing in row {row}; drop or fill them (in a fit missing='drop' does).")
         if not isinstance(value, (int, float, np.number, np.bool_)):
             raise DataError(f"`{name}` holds {value!r} in row {row}, which is not a number; convert the column, or use C({name}) in a formula.")
     try:

@@ -222,7 +222,8 @@ def drop1(fit: Fit, method: str | None) -> Table:
             statistic, p = (max(change, 0.0), math.exp(log_chi2(max(change, 0.0), df))) if df else (math.nan, math.nan)
         rows.append([term, df, deviance, extract_aic(fit, deviance, len(full) - df), statistic, p])
     names = ("term", "df", "deviance", "aic", "statistic", "p_value")
-    return Table(columns_of_rows(names, rows), "Single-term deletions", note_of(fit, method))
+    note = f"F tests, dispersion {fit.deviance / fit.df_residual:.5g} (deviance over its degrees of freedom)" if method == "f" else note_of(fit, method)
+    return Table(columns_of_rows(names, rows), "Single-term deletions", note)
 
 
 def extract_aic(fit: Fit, deviance: float, columns: int) -> float:

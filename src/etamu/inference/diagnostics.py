@@ -45,7 +45,7 @@ def overdispersion(fit: Fit, power: float) -> Test:
     statistic = alpha / math.sqrt(sigma2 / below)
     from scipy.special import log_ndtr
 
-    return Test("overdispersion", statistic, 1, None, float(log_ndtr(-statistic)), f"variance mu + alpha mu^{power:g}, alpha > 0", alpha)
+    return Test("overdispersion", statistic, 1, None, float(log_ndtr(-statistic)), f"variance mu + alpha mu^{power:g}, alpha > 0", alpha, True)
 
 
 def _training(fit: Fit) -> tuple[Array, Array, Array]:
@@ -79,7 +79,7 @@ def link_test(fit: Fit) -> Test:
     unit = np.append(np.zeros(len(e.gamma)), 1.0)
     statistic = float(solution.beta[-1]) / math.sqrt(phi * factor.quadratic_form(unit))
     log_p = log_normal(statistic) if fit.family.dispersion_known else log_t(statistic, df)
-    return Test("link", statistic, 1, None if fit.family.dispersion_known else df, log_p, "eta^2 = 0", float(solution.beta[-1]) / spread)
+    return Test("link", statistic, 1, None if fit.family.dispersion_known else df, log_p, "eta^2 = 0", float(solution.beta[-1]) / spread, True)
 
 
 def hosmer_lemeshow(fit: Fit, groups: int) -> Test:
@@ -142,4 +142,4 @@ def vuong(first: Fit, second: Fit, correction: str | None) -> Test:
     if not spread > 0:
         raise UndefinedStatisticError("the two fits give every row the same likelihood, so there is nothing to compare.")
     statistic = (n * mean - shift) / (spread * math.sqrt(n))
-    return Test("vuong", statistic, 1, None, log_normal(statistic), f"{first.family!r} against {second.family!r}")
+    return Test("vuong", statistic, 1, None, log_normal(statistic), f"{first.family!r} against {second.family!r}", signed=True)

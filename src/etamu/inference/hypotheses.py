@@ -51,7 +51,7 @@ def read_hypothesis(given: Any, labels: Sequence[str], terms: Mapping[str, Seque
     for text in texts:
         if len(text) > _LONGEST:
             raise FormulaError(f"`hypothesis` has {len(text):,} characters; the limit is {_LONGEST:,}.")
-        for equation in re.split(r"[,;]", text) if not _has_comma(labels, text) else _split(text, labels, terms):
+        for equation in re.split(r"[,;]", text) if not _has_comma([*labels, *terms], text) else _split(text, labels, terms):
             if equation.strip() or len(texts) == 1:
                 for row, value in _equation(equation, labels, terms):
                     rows.append(row)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from etamu.errors import unknown
+
 __all__ = ["Table"]
 
 
@@ -42,7 +44,10 @@ class Table:
     def row(self, label: Any) -> dict[str, Any]:
         """The row of that name."""
         first = next(iter(self.columns))
-        k = list(self.columns[first]).index(label)
+        labels = list(self.columns[first])
+        if label not in labels:
+            raise unknown("row", label, labels)
+        k = labels.index(label)
         return {name: values[k] for name, values in self.columns.items()}
 
     def to_dict(self) -> dict[str, list[Any]]:

@@ -46,6 +46,7 @@ class Test:
     log_p: float
     hypothesis: str = ""
     estimate: float | None = None
+    signed: bool = False  # a z or t statistic, not its square
 
     @property
     def p_value(self) -> float:
@@ -55,6 +56,8 @@ class Test:
     @property
     def distribution(self) -> str:
         """The reference distribution."""
+        if self.signed:
+            return "N(0, 1)" if self.df_residual is None else f"t({self.df_residual:g})"
         return f"chi2({self.df:g})" if self.df_residual is None else f"F({self.df:g}, {self.df_residual:g})"
 
     def to_dict(self) -> dict[str, Any]:
