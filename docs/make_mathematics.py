@@ -56,12 +56,10 @@ def _short(e: sp.Expr) -> sp.Expr:
 
 
 def _latex(e: sp.Expr) -> str:
-    return (
-        sp.latex(e)
-        .replace(r"\phi^{2}{\left(\eta \right)}", r"\varphi(\eta)^2")
-        .replace(r"\phi{\left(\eta \right)}", r"\varphi(\eta)")
-        .replace(r"\Phi{\left(\eta \right)}", r"\Phi(\eta)")
-    )
+    text = sp.latex(e)
+    for written, wanted in (("phi^{2}", r"\varphi^2(\eta)"), ("phi", r"\varphi(\eta)"), ("Phi", r"\Phi(\eta)")):
+        text = text.replace(rf"\{written}{{\left(\eta \right)}}", wanted)
+    return text
 
 
 def page() -> str:

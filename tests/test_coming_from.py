@@ -13,7 +13,6 @@ import etamu as em
 
 PEERS = json.loads((Path(__file__).parent / "reference" / "coming_from.json").read_text())
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = sorted(page for folder in ("coming-from", "howto") for page in (DOCS / folder).glob("*.md"))
 R, STATSMODELS, SCIKIT_LEARN, GLUM = (PEERS[name] for name in ("r", "statsmodels", "scikit-learn", "glum"))
 BREAKS = em.datasets.warpbreaks()
 CLOTTING = em.datasets.clotting()
