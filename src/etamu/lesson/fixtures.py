@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from etamu.datasets import make_logistic, make_X
-from etamu.families import Binomial, Family, Gamma, Gaussian, InverseGaussian, Multinomial, NegativeBinomial, Poisson
+from etamu.derivation import Derivation, derive
+from etamu.families import Binomial, Family, Gaussian, Multinomial, Poisson
 from etamu.fit import fit
 from etamu.solvers import GradientAscent
 
@@ -61,58 +63,32 @@ class Slopes:
     third: Callable[[Array], Array]
 
 
-def _of_family(family: Family) -> Slopes:
-    """From a family of the library: the third derivative of A is V'(mu) V(mu)."""
-
-    def variance(theta: Array) -> Array:
-        return family.variance(family.mean(theta))
-
-    def third(theta: Array) -> Array:
-        mu = family.mean(theta)
-        return family.variance_derivative(mu) * family.variance(mu)
-
-    return Slopes(family.log_partition, family.mean, variance, third)
+@cache
+def _derived(log_partition: str) -> Slopes:
+    """What the library derives from the text alone."""
+    found = derive(log_partition)
+    assert isinstance(found, Derivation)
+    family, link = found.generic, found.canonical_link()
+    curvature = link.curvature
+    assert curvature is not None
+    return Slopes(family.log_partition, family.mean, link.dmu, lambda theta: np.asarray(curvature(theta) * link.dmu(theta)))
 
 
-def _truncated_poisson() -> Slopes:
-    """A Poisson count that cannot be zero, A = log(exp(lambda) - 1) with lambda = exp(theta): the library has no such family.
-
-    With q = 1/(exp(lambda) - 1), the derivatives are polynomials in lambda and q.
-    """
-
-    def q(rate: Array) -> Array:
-        return np.asarray(1.0 / np.expm1(rate))
-
-    def value(theta: Array) -> Array:
-        rate = np.exp(theta)
-        return np.asarray(rate + np.log(-np.expm1(-rate)))
-
-    def mean(theta: Array) -> Array:
-        rate = np.exp(theta)
-        return np.asarray(rate * (1.0 + q(rate)))
-
-    def variance(theta: Array) -> Array:
-        rate = np.exp(theta)
-        return np.asarray(mean(theta) * (1.0 - rate * q(rate)))
-
-    def third(theta: Array) -> Array:
-        rate = np.exp(theta)
-        other = rate * q(rate)
-        change = other * (1.0 - rate * (1.0 + q(rate)))  # the derivative of rate q by theta
-        return np.asarray(variance(theta) * (1.0 - other) - mean(theta) * change)
-
-    return Slopes(value, mean, variance, third)
-
-
-PRESETS: dict[str, tuple[Slopes, list[float]]] = {
-    "gaussian": (_of_family(Gaussian()), [-4.0, -1.3, 0.0, 2.5, 4.0]),
-    "bernoulli": (_of_family(Binomial()), [-8.0, -1.25, 0.0, 0.4, 8.0]),
-    "poisson": (_of_family(Poisson()), [-4.0, -0.7, 0.0, 1.0, 2.5]),
-    "gamma": (_of_family(Gamma()), [-4.0, -1.0, -0.3, -0.25]),
-    "geometric": (_of_family(NegativeBinomial(theta=1.0)), [-4.0, -1.0, -0.3, -0.25]),
-    "truncated": (_truncated_poisson(), [-4.0, -1.5, 0.0, 1.0, 2.5]),
-    "inverse-gaussian": (_of_family(InverseGaussian()), [-4.0, -1.0, -0.3, -0.1]),
+PRESETS: dict[str, tuple[str, list[float]]] = {
+    "gaussian": ("theta^2/2", [-4.0, -1.3, 0.0, 2.5, 4.0]),
+    "bernoulli": ("log(1 + exp(theta))", [-8.0, -1.25, 0.0, 0.4, 8.0]),
+    "poisson": ("exp(theta)", [-4.0, -0.7, 0.0, 1.0, 2.5]),
+    "gamma": ("-log(-theta)", [-4.0, -1.0, -0.3, -0.25]),
+    "geometric": ("-log(1 - exp(theta))", [-4.0, -1.0, -0.3, -0.25]),
+    "truncated": ("log(exp(exp(theta)) - 1)", [-4.0, -1.5, 0.0, 1.0, 2.5]),
+    "inverse-gaussian": ("-sqrt(-2*theta)", [-4.0, -1.0, -0.3, -0.1]),
 }
+
+
+def slopes_of(preset: str) -> Slopes:
+    """A log-partition of the page with its derivatives."""
+    return _derived(PRESETS[preset][0])
+
 
 # typed by hand: the same functions in other words, and multiples of them
 TYPED: dict[str, tuple[str, float, list[float]]] = {
@@ -142,10 +118,11 @@ def _slopes_at(slopes: Slopes, theta: float, factor: float = 1.0) -> dict[str, f
 
 def _figure_one() -> list[State]:
     states: list[State] = []
-    for name, (slopes, places) in PRESETS.items():
+    for name, (_, places) in PRESETS.items():
+        slopes = slopes_of(name)
         states += [{"set": {f"fig1-preset-{name}": True, "fig1-theta": theta}, "show": _slopes_at(slopes, theta)} for theta in places]
     for text, (name, factor, places) in TYPED.items():
-        slopes = PRESETS[name][0]
+        slopes = slopes_of(name)
         states += [{"set": {"fig1-expression": text, "fig1-theta": theta}, "show": _slopes_at(slopes, theta, factor)} for theta in places]
     return states
 
