@@ -53,6 +53,9 @@ def row_terms(family: Family, link: Link, y: Array, eta: Array, w: Array, inform
     >>> float(t.score[0]), float(t.weight[0])
     (1.0, 1.0)
     """
+    own = family.row_terms(link, y, eta)
+    if own is not None:
+        return _weighted(RowTerms(*own), w)
     mean = Mean(link, eta)
     weight = family.information_weight(mean) if information == "expected" else family.observed_weight(y, mean)
     terms = RowTerms(family.deviance_at(y, mean), family.pearson_at(y, mean), family.score_at(y, mean), weight)

@@ -396,6 +396,25 @@ NB_MODULE(_native, m) {
             return panel_areas(table, from + start, other + start, to + start, count);
         });
     });
+    m.def("derived_rows", [](const std::vector<std::tuple<Array, Array>>& tables, const std::vector<double>& ends, Array y, Array eta,
+                             std::vector<Array> out, int threads) {
+        if (tables.size() != 9 || ends.size() != 4 || out.size() != 4) throw std::invalid_argument("derived_rows: nine tables, four ends, four results");
+        DerivedFamily f;
+        PanelTable* places[9] = {&f.a, &f.mean, &f.variance, &f.theta, &f.conjugate, &f.low_gap, &f.high_gap, &f.low_loss, &f.high_loss};
+        for (int i = 0; i < 9; ++i)
+            if (std::get<0>(tables[i]).size()) *places[i] = panel_table(std::get<0>(tables[i]), std::get<1>(tables[i]));
+        for (int i = 0; i < 5; ++i)
+            if (!places[i]->panels) throw std::invalid_argument("derived_rows: a table is missing");
+        f.low = ends[0]; f.high = ends[1]; f.mean_low = ends[2]; f.mean_high = ends[3];
+        for (const Array& a : out)
+            if (a.size() != y.size()) throw std::invalid_argument("derived_rows: sizes differ");
+        if (eta.size() != y.size()) throw std::invalid_argument("derived_rows: sizes differ");
+        const double *response = y.data(), *predictor = eta.data();
+        double *deviance = out[0].data(), *pearson = out[1].data(), *score = out[2].data(), *weight = out[3].data();
+        return in_stretches(int64_t(y.size()), threads, [=](int64_t start, int64_t count) {
+            return derived_rows(f, response + start, predictor + start, deviance + start, pearson + start, score + start, weight + start, count);
+        });
+    });
     m.def("peak", [](int arithmetic, int64_t loops) {
         double out;
         nb::gil_scoped_release release;

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import sympy
 
+from etamu.core import core, cores
 from etamu.derivation.conditions import Ends
 from etamu.derivation.expression import THETA
 from etamu.derivation.inverse import Inverse
@@ -29,6 +30,10 @@ from etamu.families.base import Family, Interval
 from etamu.links import Array, Link, Mean
 
 __all__ = ["Derived"]
+
+
+_AT_ENDS = ("low gap", "high gap", "low loss", "high loss")
+_NONE = (np.empty(0), np.empty((0, 0)))
 
 
 class Derived(Family):
@@ -190,6 +195,18 @@ class Derived(Family):
             log_complement=_nothing,
             domain=self.space,
         )
+
+    def row_terms(self, link: Link, y: Array, eta: Array) -> tuple[Array, Array, Array, Array] | None:
+        """All of them from the tables in the core, for the canonical link; None where a panel is still to be made."""
+        if core is None or link.name != self.canonical or not (self.ends.low.steep and self.ends.high.steep):
+            return None
+        out = [np.empty(eta.shape) for _ in range(4)]
+        mean, theta = self._in_mean, self._in_theta
+        tables = [theta["A"], theta["mean"], theta["variance"], mean["theta"], mean["conjugate"], *(theta.get(name) for name in _AT_ENDS)]
+        pairs = [_NONE if t is None else t.made for t in tables]
+        ends = [*self.space, self.mean_space.low, self.mean_space.high]
+        whole = core.derived_rows(pairs, ends, np.ascontiguousarray(y), np.ascontiguousarray(eta), out, cores())
+        return tuple(out) if whole else None  # type: ignore[return-value]
 
     def _natural(self, mean: Mean) -> Array | None:
         """Theta, where the predictor is theta."""

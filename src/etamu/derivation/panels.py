@@ -60,19 +60,20 @@ class Panels:
         self.precise, self.nearby, self.low, self.high = precise, nearby, low, high
         self.edges = edges(low, high)
         self.table = np.full((len(self.edges) - 1, _POINTS), np.nan)  # nan: not made yet
+        self.made = _without_gaps(self.edges, self.table)
         self.lock = threading.Lock()
 
     def __call__(self, x: Array) -> Array:
         """The function at each x; nan outside of the interval."""
         x = np.ascontiguousarray(x, dtype=float)
         out = np.empty_like(x)
-        while not _values(self.edges, self.table, self.low, self.high, x, out):
+        while not _values(*self.made, self.low, self.high, x, out):
             self._visit(x)
         return out
 
     def areas(self, x: Array, start: Array, out: Array) -> None:
         """The integral of f(z) (x - z) dz from ``start`` to x into ``out``, where they lie in or next to one panel."""
-        while not _areas(self.edges, self.table, x, start, out):
+        while not _areas(*self.made, x, start, out):
             self._visit(x)
 
     def _visit(self, x: Array) -> None:
@@ -93,6 +94,7 @@ class Panels:
         middles = [0.5 * self.edges[i] + 0.5 * self.edges[i + 1] for i in halved]
         after = np.array(halved, dtype=int) + 1
         self.edges, self.table = np.insert(self.edges, after, middles), np.insert(table, after, np.nan, axis=0)
+        self.made = _without_gaps(self.edges, self.table)
 
     def _panel(self, left: float, right: float) -> Array | None:
         """The coefficients, or None where the panel is to be halved."""
@@ -108,6 +110,13 @@ class Panels:
         coefficients = [workspace.context.fdot(row, exact) for row in _to_powers()]
         rest = max(abs(coefficients[-1]), 2 * abs(coefficients[-2])) / 2 ** (_POINTS - 2)  # those of Chebyshev's polynomials
         return _doubles(coefficients) if last or (_even(values) and rest <= _PRECISE * np.abs(values).max() + _TINY * 1e-12) else None
+
+
+def _without_gaps(edges: Array, table: Array) -> tuple[Array, Array]:
+    """The same with neighbouring panels that have not been made as one, so that a look-up is short."""
+    known = ~np.isnan(table[:, 0])
+    kept = known | np.concatenate([[True], known[:-1]])
+    return np.append(edges[:-1][kept], edges[-1]), np.ascontiguousarray(table[kept])
 
 
 def _place(edges: Array, x: Array) -> np.ndarray[Any, Any]:
@@ -137,7 +146,7 @@ def _values(edges: Array, table: Array, low: float, high: float, x: Array, out: 
 
 @np.errstate(all="ignore")
 def _areas(edges: Array, table: Array, x: Array, start: Array, out: Array) -> bool:
-    """Double integrals, by dividing the double antiderivative twice by (z - start), which cancels nothing."""
+    """Double integrals, where both ends lie in or next to one panel, by dividing the double antiderivative twice by (z - start), which cancels nothing."""
     if core is not None:
         return bool(core.panel_areas(edges, table, x, start, out, cores()))
     finite = np.isfinite(x) & np.isfinite(start)

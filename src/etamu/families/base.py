@@ -17,7 +17,7 @@ import numpy as np
 
 from etamu.errors import UndefinedStatisticError
 from etamu.families.search import invert
-from etamu.links import Array, Mean
+from etamu.links import Array, Link, Mean
 
 __all__ = ["NONNEGATIVE", "POSITIVE", "REAL", "UNIT", "UNIT_OPEN", "Family", "Interval"]
 
@@ -172,6 +172,10 @@ class Family:
         return 1.0 if self.dispersion_known else deviance / sum_weight
 
     # ---- row terms in eta space ---------------------------------------------------------------------------------
+
+    def row_terms(self, link: Link, y: Array, eta: Array) -> tuple[Array, Array, Array, Array] | None:
+        """Deviance, Pearson's term, score and weight of rows at once, where a family has a quicker way than the functions below."""
+        return None
 
     def deviance_at(self, y: Array, mean: Mean) -> Array:
         """Unit deviance, with the mean in eta space."""
