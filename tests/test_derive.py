@@ -436,3 +436,95 @@ def test_the_command_line(tmp_path):
     assert fitted.exit_code == 0, fitted.output
     expected = em.fit(x, y, family="negative_binomial(2)", link="log")
     np.testing.assert_allclose(em.load(tmp_path / "m.json").coef, expected.coef, rtol=1e-9)
+
+
+# ---- once wrong ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "mu", "theta"),
+    [
+        ("exp(exp(theta))", [0.1, 3.0], [-2.393861615, 0.048703393704]),
+        ("5*exp(theta)", [1e-30, 0.5], [math.log(2e-31), math.log(0.1)]),
+        ("exp(2*theta)", [1.0, 1e100], [0.5 * math.log(0.5), 0.5 * math.log(0.5e100)]),
+        ("log(1 + exp(theta))", [1e-12, 0.5, 1e-20], [-27.63102112, 0.0, -46.05170186]),
+    ],
+)
+def test_means_far_from_each_other_have_their_own_theta(text, mu, theta):
+    np.testing.assert_allclose(em.derive(text).generic.theta(np.array(mu)), theta, rtol=2e-8, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "mean_space", "included"),
+    [
+        ("-2.5*log(1 - exp(theta)/3)", (0.0, math.inf), (True, False)),
+        ("-log(1 - theta - theta^2)", (-math.inf, math.inf), (False, False)),
+        ("log((1 + exp(theta))^5 - 1)", (1.0, 5.0), (True, True)),
+        ("log(exp(exp(theta)) - 1 - exp(theta))", (2.0, math.inf), (True, False)),
+        ("-log(1000 - theta)", (0.0, math.inf), (False, False)),
+        ("1/theta^2", (0.0, math.inf), (True, False)),
+        ("log(1 + exp(100*theta))", (0.0, 100.0), (True, True)),
+        ("log(1 + exp(2*theta + 1))", (0.0, 2.0), (True, True)),
+        ("-log(1 - exp(theta)) + exp(theta)", (0.0, math.inf), (True, False)),
+    ],
+)
+def test_supports(text, mean_space, included):
+    family = em.derive(text).generic
+    assert (family.support.low, family.support.high) == mean_space
+    assert (family.support.low_included, family.support.high_included) == included
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("((1 + theta)^100)^100", "power beyond"),
+        ("((9^99)^99)*theta^2", "beyond the range"),
+        ("sqrt(theta^2)", "absolute value"),
+        ("sqrt(-1)^2*theta^2", "negative number"),
+        ("theta^log(-1)", "negative number"),
+        ("sin(" * 20 + "theta" + ")" * 20, "deep"),
+        ("theta^2/2 + 1e-3*theta^4", "Marcinkiewicz"),
+        ("theta^2/2 + 0.01*cos(theta)", "at most 1"),
+    ],
+)
+def test_refused_since_a_review(text, words):
+    with pytest.raises(DerivationError, match=words):
+        em.derive(text)
+
+
+def test_far_tails_tend_to_the_ends():
+    family = em.derive("log(exp(exp(theta)) - 1)").family
+    np.testing.assert_array_equal(family.mean(np.array([-1500.0, -1e15])), [1.0, 1.0])
+    fit = em.fit([0.0, 0, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 3, 2, 4, 3], family=family)
+    assert fit.separation().separated.sum() == 4
+
+
+def test_probabilities_far_out_and_impossible():
+    count = em.derive("exp(theta)").generic
+    found = count.log_density(np.array([1e7]), np.array([1e6]), np.ones(1), 1.0)[0]
+    assert found == pytest.approx(stats.poisson.logpmf(1e7, 1e6), rel=1e-10)
+    three = em.derive("3*log(cosh(theta))").generic  # odd numbers only
+    assert three.log_density(np.array([-2.0, 0.0]), np.zeros(2) + 0.1, np.ones(2), 1.0).tolist() == [-math.inf, -math.inf]
+    with pytest.raises(em.errors.UndefinedStatisticError, match="whole numbers"):
+        _ = em.fit([0.0, 0, 1, 1], [0.5, 0.25, 0.75, 0.5], family=em.derive("log(1 + exp(theta))").generic, weights=[4.0] * 4).loglik
+
+
+def test_what_is_asked_for_is_kept():
+    assert em.derive("exp(theta)", name="mine").family.name == "mine"
+    assert not em.derive("exp(theta)", dispersion="estimated").family.dispersion_known
+    with pytest.raises(SpecificationError, match="built-in"):
+        em.derive("exp(theta)", name="poisson")
+
+
+def test_fits_and_derivations_are_pickled():
+    found = em.derive("log(exp(exp(theta)) - 1)")
+    fit = em.fit([0.0, 0, 1, 1], [1, 2, 3, 2], family=found.family)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fit)).coef, fit.coef)
+    assert repr(pickle.loads(pickle.dumps(found))) == repr(found)
+
+
+def test_a_step_beyond_the_range_of_doubles_does_not_hang():
+    x = np.random.default_rng(0).normal(size=300)
+    y = 0.3 + x + 0.8 * np.random.default_rng(1).normal(size=300)
+    assert em.fit(x, y, family=em.derive("theta*log(theta) - theta").generic, link="identity").converged
+    assert np.isnan(em.derive("(-theta)^1.5").generic._deviance(np.array([1.0, 1.0]), np.array([0.0, 0.5]))).all()

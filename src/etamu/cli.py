@@ -69,6 +69,8 @@ def _numbers(context: click.Context, option: click.Parameter, values: tuple[str,
     out: dict[str, Any] = {}
     for text in values:
         name, _, number = text.partition("=")
+        if name.strip() in ("log_partition", "name", "dispersion"):
+            raise click.BadParameter(f"{name.strip()!r} is not a parameter of a log-partition.", context, option)
         try:
             out[name.strip()] = float(number)
         except ValueError:
@@ -152,6 +154,10 @@ def fit(
             raise em.errors.SpecificationError(
                 "--vcov cluster needs the clusters, which the command does not take; use fit.vcov('cluster', cluster=...) in Python."
             )
+        if log_partition is None and parameters:
+            raise em.errors.SpecificationError("--set gives parameters of --log-partition, which is missing.")
+        if log_partition is not None and arguments["family"] != "gaussian":
+            raise em.errors.SpecificationError("--family and --log-partition are two ways to say the same; pass one of them.")
         if log_partition is not None:
             arguments["family"] = em.derive(log_partition, **parameters).family
         model = _fit_with_progress(formula, data, {"threads": threads, "compress": compress}, arguments)

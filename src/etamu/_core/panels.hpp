@@ -49,7 +49,7 @@ struct PanelTable {
     // The integral of f(z) (x - z) dz from s to x into `out`, where both lie in or next to the panel of x, by dividing the double
     // antiderivative twice by (z - s), which cancels nothing; elsewhere `out` stays as it is.
     void area(double x, double s, double& out, bool& whole) const {
-        if (!(std::isfinite(x) && std::isfinite(s))) return;
+        if (!(x > edges[0] && x < edges[panels] && std::isfinite(s))) return;
         const int64_t i = place(x);
         const double t = at(i, x), u = at(i, s);
         if (!(std::abs(t) <= PANEL_REACH && std::abs(u) <= PANEL_REACH)) return;

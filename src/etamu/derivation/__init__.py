@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from etamu.errors import SpecificationError, chosen
+from etamu.errors import DerivationError, EtamuError, SpecificationError, chosen
+from etamu.families import ALIASES, FAMILIES
 
 try:
     import sympy  # noqa: F401
@@ -60,22 +61,35 @@ def derive(log_partition: str, *, name: str | None = None, dispersion: str | Non
         raise SpecificationError(f"`name` is {name!r}; pass text.")
     if dispersion is not None:
         chosen("dispersion", dispersion, ("known", "estimated"))
-    expression = read(log_partition, parameters)
+    if name in FAMILIES or name in ALIASES:
+        raise SpecificationError(f"`name` {name!r} is that of a built-in family; choose another.")
+    try:
+        return _derived(log_partition, name, dispersion, parameters)
+    except EtamuError:
+        raise
+    except Exception as error:
+        raise DerivationError(
+            f"`log_partition` {str(log_partition)[:80]!r} could not be derived ({type(error).__name__}: {str(error)[:80]}); rewrite it."
+        ) from error
+
+
+def _derived(text: str, name: str | None, dispersion: str | None, parameters: dict[str, float]) -> Derivation | MultiClass:
+    expression = read(text, parameters)
     if is_multi_class(expression):
-        return multi_class(expression, log_partition)
-    space = conditions.natural_space(expression, log_partition)
-    conditions.check(expression, *space, log_partition)
+        return multi_class(expression, text)
+    space = conditions.natural_space(expression, text)
+    conditions.check(expression, *space, text)
     places = conditions.places(*space)
     recognised = recognise(expression, places)
     whole = on_whole_numbers(expression, places)
     generic = Derived(
-        log_partition,
+        text,
         {k: float(v) for k, v in parameters.items()},
         expression,
         space,
         conditions.ends(expression, *space),
         whole,
         name or (str(recognised) if recognised else "derived"),
-        dispersion or ("known" if whole else "estimated"),
+        dispersion or ("known" if whole or (recognised and recognised.family and recognised.family.dispersion_known) else "estimated"),
     )
-    return Derivation(log_partition, expression, generic, recognised)
+    return Derivation(text, expression, generic, recognised, name is not None)

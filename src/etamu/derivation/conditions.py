@@ -17,7 +17,7 @@ import numpy as np
 import sympy
 
 from etamu.derivation.expression import THETA
-from etamu.derivation.precise import Precise, workspace
+from etamu.derivation.precise import Precise, Tape, workspace
 from etamu.errors import DerivationError
 
 __all__ = ["End", "Ends", "check", "ends", "natural_space", "places"]
@@ -60,6 +60,8 @@ def natural_space(a: sympy.Expr, text: str) -> tuple[float, float]:
         )
     around = [piece for piece in pieces if piece[0] < 0.0 < piece[1]]
     chosen = around or (pieces if len(pieces) == 1 else [piece for piece in pieces if _seems_convex(a, piece)])
+    if len(chosen) > 1:  # a function and its mirror image: y is meant to be positive
+        chosen = [piece for piece in chosen if Precise([sympy.diff(a, THETA)])(places(*piece)[0])[0] > 0]
     if len(chosen) != 1:
         shown = " and ".join(f"({low:.4g}, {high:.4g})" for low, high in pieces[:3])
         raise DerivationError(
@@ -72,7 +74,7 @@ def natural_space(a: sympy.Expr, text: str) -> tuple[float, float]:
 def _pieces(a: sympy.Expr) -> list[tuple[float, float]]:
     """The open intervals on which A is real, between the points where it stops being so and its poles."""
     evaluate = Precise([a])
-    points = _grid()
+    points = _grid(far=True)
     valid = [_is_real(evaluate, x) for x in points]
     cuts = _poles(a, points)
     out: list[tuple[float, float]] = []
@@ -110,8 +112,8 @@ def _poles(a: sympy.Expr, points: list[float]) -> dict[int, float]:
                 left, right = (middle, right) if inner(middle)[0] * values[i] > 0 else (left, middle)
             at = 0.0 if abs(left) < 1e-22 else _round(float(left))
             gap = 1e-9 * max(1.0, abs(at))
-            before, after = evaluate(at - gap)[0], evaluate(at + gap)[0]
-            if not abs(after - before) < 1e-3 * max(1, abs(before)):
+            sides = [abs(evaluate(at + s * gap)[0] - evaluate(at + 1e3 * s * gap)[0]) for s in (-1, 1)]
+            if not max(sides) < 1e-3 * max(1, abs(evaluate(at + gap)[0])):
                 out[i] = at
     return out
 
@@ -121,16 +123,18 @@ def _seems_convex(a: sympy.Expr, piece: tuple[float, float]) -> bool:
     return all(second(x)[0] > 0 for x in places(*piece))
 
 
-def _grid() -> list[float]:
+def _grid(far: bool = False) -> list[float]:
     """Points on both sides of 0, dense near it, each a little off any round number."""
-    half = np.sinh(np.linspace(0.0, np.arcsinh(_FARTHEST * 1e4), _PER_SIDE))[1:] / 1e4 * 1.0000123
+    near = np.sinh(np.linspace(0.0, np.arcsinh(_FARTHEST * 1e4), _PER_SIDE))[1:] / 1e4 * 1.0000123
+    half = np.concatenate([near, [2e3, 3e4, 4e5, 5e6] if far else []])
     return [*(-half[::-1]).tolist(), 1e-7, *half.tolist()]
 
 
 def _is_real(evaluate: Precise, x: Any) -> bool:
     value = evaluate(x)[0]
-    ctx = workspace.context
-    return not (ctx.isnan(value) or ctx.isinf(value))
+    if evaluate.lost or workspace.context.isinf(value):  # beyond the arithmetic, far out; near 0 a singularity
+        return bool(abs(x) > _FARTHEST)
+    return not workspace.context.isnan(value)
 
 
 def _boundary(evaluate: Precise, inside: float, outside: float) -> float:
@@ -174,9 +178,9 @@ def check(a: sympy.Expr, low: float, high: float, text: str) -> None:
     values = [second(x)[0] for x in points]
     lowest = min(range(len(points)), key=lambda i: float(values[i]) if not workspace.context.isnan(values[i]) else math.inf)
     where, least = _dip(second, points, values, lowest)
-    felt = [i for i, v in enumerate(values) if v != 0] or [0]  # beyond them A'' has left the range of doubles
-    inner = range(felt[0], felt[-1] + 1)
-    wrong = [(x, v) for x, v in [*((points[i], values[i]) for i in inner), (where, least)] if v < 0 or (v == 0 and points[felt[0]] <= x <= points[felt[-1]])]
+    felt = [i for i, v in enumerate(values) if _felt(v)]  # elsewhere A'' has left the range of doubles
+    wrong = [(x, v) for x, v in [*((points[i], values[i]) for i in felt), (where, least)] if v < 0 and _felt(v)]
+    wrong = wrong if felt else [(points[len(points) // 2], workspace.context.zero)]
     bad = min(wrong, key=lambda pair: _oddness(pair[0], low, high), default=None)
     if bad is not None:
         x, v = bad
@@ -184,6 +188,11 @@ def check(a: sympy.Expr, low: float, high: float, text: str) -> None:
         raise DerivationError(
             f"`log_partition` {text!r} {kind}: A''({x:.6g}) = {float(v):.6g}, but A'' is the variance of y and must be positive on the whole "
             f"domain ({low:g}, {high:g}). Check signs{'' if v == 0 else '; perhaps -A was meant'}."
+        )
+    if a.is_polynomial(THETA) and sympy.degree(a, THETA) > 2:
+        raise DerivationError(
+            f"`log_partition` {text!r} is convex, but no distribution has it: a polynomial of degree above 2 is no log-partition (Marcinkiewicz's theorem). "
+            "For its mean and variance alone, use em.families.Quasi(variance=...)."
         )
     means = [slopes(x)[0] for x in points]
     for i in range(1, len(points)):
@@ -193,6 +202,12 @@ def check(a: sympy.Expr, low: float, high: float, text: str) -> None:
                 f"{float(means[i - 1]):.6g} to {float(means[i]):.6g}, but it must rise on the whole domain. Write the branch that is meant."
             )
     _check_moments(a, low, high, text)
+
+
+def _felt(value: Any) -> bool:
+    """Whether a double could hold it."""
+    ctx = workspace.context
+    return bool(ctx.isnormal(value) and ctx.mag(value) > -1000)
 
 
 def _oddness(x: float, low: float, high: float) -> float:
@@ -224,6 +239,12 @@ def _dip(second: Precise, points: list[float], values: list[Any], i: int) -> tup
 def _check_moments(a: sympy.Expr, low: float, high: float, text: str) -> None:
     """Moments that a probability distribution can have: a positive semidefinite Hankel matrix at several theta."""
     for x in places(low, high):
+        t = _too_large(a, x)
+        if t is not None:
+            raise DerivationError(
+                f"`log_partition` {text!r} is convex, but no distribution has it: exp(A({x:.4g} + {t:g}i)) is larger than exp(A({x:.4g})), while the mean of "
+                "exp(ity) is at most 1. For its mean and variance alone, use em.families.Quasi(variance=...)."
+            )
         cumulants = _cumulants(a, x)
         if cumulants is None:
             continue
@@ -234,6 +255,21 @@ def _check_moments(a: sympy.Expr, low: float, high: float, text: str) -> None:
                 f"theta = {x:.4g} contradict each other (their Hankel matrix is not positive semidefinite), so exp(A) is not a moment generating "
                 f"function. For its mean and variance alone, use em.families.Quasi(variance=...)."
             )
+
+
+def _too_large(a: sympy.Expr, x: float) -> float | None:
+    """A t at which the characteristic function would be larger than 1."""
+    ctx = workspace.context
+    tape = Precise([a]).tape
+    with ctx.workdps(60):
+        for t in (0.7, 1.9, 4.3, 11.0, 31.0):
+            try:
+                here, there = (tape.run(ctx.mpc(x, v), workspace.functions, workspace.constant)[0] for v in (0, t))
+            except (ZeroDivisionError, ValueError, OverflowError):
+                continue
+            if ctx.re(there) > ctx.re(here) + 1e-15 * max(1, abs(ctx.re(here))):
+                return t
+    return None
 
 
 def places(low: float, high: float) -> list[float]:
@@ -247,23 +283,31 @@ def places(low: float, high: float) -> list[float]:
 
 
 def _cumulants(a: sympy.Expr, x: float) -> list[Any] | None:
-    """A', A'', ... at x, by Cauchy's integral over a circle on which A is smooth, at sixty digits."""
+    """A', A'', ... at x, by Cauchy's integral over a circle small enough to hold no singularity: two radii agree."""
     ctx = workspace.context
     tape = Precise([a]).tape
-    radius, count = 0.05, 64
-    with ctx.workdps(80):
-        try:
-            circle = [radius * ctx.expjpi(ctx.mpf(2 * k) / count) for k in range(count)]
-            values = [tape.run(x + z, workspace.functions, workspace.constant)[0] for z in circle]
-            return [(ctx.fsum(v / z**n for v, z in zip(values, circle, strict=True)) / count).real * ctx.factorial(n) for n in range(1, 2 * _ORDER + 1)]
-        except (ZeroDivisionError, ValueError, OverflowError):
-            return None
+    with ctx.workdps(160):
+        for radius in (ctx.mpf("0.05"), ctx.mpf("0.008"), ctx.mpf("0.001")):
+            here, there = (_around(tape, x, r) for r in (radius, radius / 2))
+            if here is not None and there is not None and all(abs(u - v) <= ctx.mpf("1e-15") * abs(v) for u, v in zip(here[:4], there[:4], strict=True)):
+                return there
+    return None
+
+
+def _around(tape: Tape, x: float, radius: Any, count: int = 64) -> list[Any] | None:
+    ctx = workspace.context
+    try:
+        circle = [radius * ctx.expjpi(ctx.mpf(2 * k) / count) for k in range(count)]
+        values = [tape.run(x + z, workspace.functions, workspace.constant)[0] for z in circle]
+        return [(ctx.fsum(v / z**n for v, z in zip(values, circle, strict=True)) / count).real * ctx.factorial(n) for n in range(1, 2 * _ORDER + 1)]
+    except (ZeroDivisionError, ValueError, OverflowError):
+        return None
 
 
 def _impossible(cumulants: list[Any]) -> int | None:
     """The order at which the Hankel matrix of the standardised central moments stops being positive semidefinite, if it does."""
     ctx = workspace.context
-    with ctx.workdps(60):
+    with ctx.workdps(160):
         scale = ctx.sqrt(cumulants[1])
         k = [ctx.zero, ctx.zero, *(c / scale ** (n + 2) for n, c in enumerate(cumulants[1:]))]
         moments = [ctx.one]
@@ -304,7 +348,10 @@ def _limit(f: Any, end: float, side: int) -> float:
     ctx = workspace.context
     ctx.dps = 60
     steps = [ctx.mpf(10) ** k for k in range(1, 41)]
-    path = [side * s for s in steps] if math.isinf(end) else [ctx.mpf(end) - side / s for s in steps]
+    if math.isinf(end):
+        path = [side * s for s in steps]
+    else:  # no nearer to the end than it is known
+        path = [ctx.mpf(end) - side / s for s in steps if end == 0 or 1 / s > 64 * np.spacing(abs(end))]
     values: list[Any] = []
     for x in path:
         ctx.dps = 60
@@ -314,11 +361,11 @@ def _limit(f: Any, end: float, side: int) -> float:
         values.append(value)
         if ctx.isinf(value):
             break
+    if len(values) < len(path) and not ctx.isnan(value) and abs(value) < 1e-300:
+        return 0.0
     if not values:
         return math.nan
     last, before = values[-1], values[-2] if len(values) > 1 else values[-1]
-    if len(values) < len(path) and not ctx.isnan(value) and abs(value) < 1e-300:
-        return 0.0
     if ctx.isinf(last) or abs(last) > _UNBOUNDED or abs(last - before) > 1e-12 * max(1, abs(last)):
-        return math.inf if last > 0 and last >= before else -math.inf
+        return math.inf if last > before or (last == before and last > 0) else -math.inf
     return _round(float(last)) if abs(last) > 1e-12 else 0.0

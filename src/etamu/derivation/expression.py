@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import sympy
 
 from etamu.design.parser import Binary, Call, Name, Node, Number, Unary, parse
@@ -32,8 +34,10 @@ FUNCTIONS: dict[str, Any] = {
 _CONSTANTS: dict[str, Any] = {"pi": sympy.pi, "π": sympy.pi, "E": sympy.E}
 _THETA = ("theta", "θ")
 _LONGEST = 2_000
-_MOST_OPERATIONS = 200
+_MOST_OPERATIONS = 120
 _LARGEST_POWER = 100.0
+_MOST_BITS = 1100
+_DEEPEST = 12  # functions of functions
 
 
 class Each(sympy.Function):  # type: ignore[misc]
@@ -51,12 +55,16 @@ def read(text: str, parameters: Mapping[str, float]) -> sympy.Expr:
         raise SpecificationError(f"`log_partition` is a {type(text).__name__}; pass text in theta, such as 'log(1 + exp(theta))'.")
     if len(text) > _LONGEST:
         raise DerivationError(f"`log_partition` has {len(text)} characters; at most {_LONGEST} can be derived.")
+    if not text.strip():
+        raise DerivationError("`log_partition` is empty, so not an expression; write for example 'log(1 + exp(theta))'.")
     values = {name: _parameter(name, value) for name, value in parameters.items()}
     try:
         tree = parse(text.replace("**", "^"))
     except FormulaError as error:
         raise DerivationError(f"`log_partition` {_shown(text)} is not an expression: {str(error).replace('formula: ', '')}") from None
     found = _build(tree, values, text)
+    if _depth(found) > _DEEPEST:
+        raise DerivationError(f"`log_partition` {_shown(text)} has functions of functions more than {_DEEPEST} deep; write it more simply.")
     if sympy.count_ops(found) > _MOST_OPERATIONS:
         raise DerivationError(f"`log_partition` has more than {_MOST_OPERATIONS} operations; write it more simply.")
     if not (found.has(THETA) or found.has(Each)):
@@ -64,12 +72,22 @@ def read(text: str, parameters: Mapping[str, float]) -> sympy.Expr:
     return found
 
 
+def _depth(e: sympy.Expr) -> int:
+    """How deep functions and powers stand inside each other."""
+    inner = max(map(_depth, e.args), default=0)
+    return inner + isinstance(e, (sympy.Function, sympy.Pow))
+
+
 def _parameter(name: str, value: Any) -> sympy.Expr:
     if name in (*_THETA, *_CONSTANTS, *FUNCTIONS, "sum"):
         raise SpecificationError(f"parameter {name!r} is a name that log-partitions use themselves; choose another.")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise SpecificationError(f"parameter {name!r} is {value!r}; pass a finite number.")
-    return _number(float(value))
+    try:
+        number = float(value) if isinstance(value, (Real, np.generic)) and not isinstance(value, (bool, np.bool_)) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise SpecificationError(f"parameter {name!r} is {str(value)[:40]}; pass a finite number.")
+    return _number(number)
 
 
 def _number(value: float) -> sympy.Expr:
@@ -129,14 +147,22 @@ def _arithmetic(operator: str, left: sympy.Expr, right: sympy.Expr, text: str) -
 
 def _power(base: sympy.Expr, exponent: sympy.Expr, text: str) -> sympy.Expr:
     """Powers that are numbers stay small: 9^9^9 would not fit any machine."""
+    if exponent.is_number and not exponent.is_real:
+        raise DerivationError(f"`log_partition` {_shown(text)} has a power that is not a real number, so A has no domain.")
     if exponent.is_number and not abs(float(exponent)) <= _LARGEST_POWER:
         raise DerivationError(f"`log_partition` {_shown(text)} has a power beyond {_LARGEST_POWER:g}; rescale theta.")
-    if base.is_number and exponent.is_number and not base.is_zero:
-        return _usable(sympy.Float(base, 30) ** exponent if not (base.is_Rational and exponent.is_Integer) else base**exponent, text)
     return _usable(base**exponent, text)
 
 
 def _usable(found: sympy.Expr, text: str) -> sympy.Expr:
+    if any(q.p.bit_length() > _MOST_BITS or q.q.bit_length() > _MOST_BITS for q in found.atoms(sympy.Rational)):
+        raise DerivationError(f"`log_partition` {_shown(text)} has a number beyond the range of doubles; rescale theta.")
+    if any(p.exp.is_number and p.exp.is_real and abs(float(p.exp)) > _LARGEST_POWER for p in found.atoms(sympy.Pow)):
+        raise DerivationError(f"`log_partition` {_shown(text)} has a power beyond {_LARGEST_POWER:g}; rescale theta.")
+    if found.has(sympy.I):
+        raise DerivationError(f"`log_partition` {_shown(text)} takes the logarithm or root of a negative number whatever theta is, so A has no domain.")
+    if found.has(sympy.Abs, sympy.sign, sympy.Piecewise, sympy.re, sympy.im, sympy.arg):
+        raise DerivationError(f"`log_partition` {_shown(text)} has an absolute value in it, so it is not smooth; a log-partition has all derivatives.")
     if found.has(sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
         raise DerivationError(f"`log_partition` {_shown(text)} divides by zero or takes the logarithm of zero whatever theta is, so A has no domain.")
     return found

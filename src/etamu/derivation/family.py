@@ -12,6 +12,7 @@ Reference: Barndorff-Nielsen (1978), chapter 9; Jorgensen, *The Theory of Disper
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +26,9 @@ from etamu.derivation.inverse import Inverse
 from etamu.derivation.mass import Mass
 from etamu.derivation.panels import Panels
 from etamu.derivation.precise import Precise
+from etamu.derivation.simplify import modest
 from etamu.errors import UndefinedStatisticError
+from etamu.families import FAMILIES
 from etamu.families.base import Family, Interval
 from etamu.links import Array, Link, Mean
 
@@ -85,12 +88,24 @@ class Derived(Family):
         a, low, high = self.expression, self.ends.low, self.ends.high
         first, second, third = (_tidy(sympy.diff(a, THETA, k)) for k in (1, 2, 3))
         found = {"A": a, "mean": first, "variance": second, "curvature": _tidy(third / second)}
+        tends = {"A": self._tangent, "mean": lambda x: self._nearest(x).mean}
         for name, end, sign in (("low", low, 1), ("high", high, -1)):
             if math.isfinite(end.mean):
                 found[f"{name} gap"] = _tidy(sign * (first - _exact(end.mean)))
             if math.isfinite(end.atom):
                 found[f"{name} loss"] = a - _exact(end.mean) * THETA - _exact(end.atom)
-        return {name: _tabulated(e, self.space) for name, e in found.items()}
+        return {name: _tabulated(e, self.space, tends.get(name, lambda x: 0.0)) for name, e in found.items()}
+
+    def _nearest(self, theta: float) -> Any:
+        """The end of the natural parameter space on whose side theta lies."""
+        low, high = self.space
+        middle = 0.0 if math.isinf(low) and math.isinf(high) else low + 1.0 if math.isinf(high) else high - 1.0 if math.isinf(low) else 0.5 * (low + high)
+        return self.ends.low if theta < middle else self.ends.high
+
+    def _tangent(self, theta: float) -> float:
+        """A far out: the line that it approaches, or infinity."""
+        end = self._nearest(theta)
+        return end.mean * theta + end.atom if math.isfinite(end.atom) else math.inf
 
     @cached_property
     def _in_mean(self) -> dict[str, Panels]:
@@ -100,7 +115,7 @@ class Derived(Family):
 
     @cached_property
     def _mass(self) -> Mass:
-        return Mass(self.expression)
+        return Mass(self.expression, lambda theta: float(Precise([sympy.diff(self.expression, THETA, 2)])(theta)[0]))
 
     # ---- the distribution ---------------------------------------------------------------------------------------
 
@@ -112,6 +127,9 @@ class Derived(Family):
 
     def _information(self, theta: Array) -> Array:
         return np.maximum(self._in_theta["variance"](theta), 0.0)
+
+    def _bend(self, theta: Array) -> Array:
+        return self._in_theta["curvature"](theta)
 
     def theta(self, mu: Array) -> Array:
         """The natural parameter of a mean: the inverse of A'."""
@@ -137,6 +155,11 @@ class Derived(Family):
                 "deviances or dispersions instead."
             )
         y = np.asarray(y, dtype=float)
+        if (y != np.round(y)).any():
+            raise UndefinedStatisticError(
+                f"family {self.name!r} is of whole numbers, and y holds {float(y[y != np.round(y)][0]):g}, to which it gives no probability; so there is no "
+                "log-likelihood, AIC or BIC. Deviances and standard errors are as for whole numbers."
+            )
         return np.asarray(w * (self._mass(y, self.theta(y)) - 0.5 * self._deviance(y, self.theta(mu))))
 
     @np.errstate(all="ignore")
@@ -184,13 +207,12 @@ class Derived(Family):
 
     def canonical_link(self) -> Link:
         """Eta is theta itself."""
-        tables = self._in_theta
         return Link(
             self.canonical,
             eta=self.theta,
             mu=self.mean,
             dmu=self._information,
-            curvature=tables["curvature"],
+            curvature=self._bend,
             log_mu=_nothing,
             log_complement=_nothing,
             domain=self.space,
@@ -264,18 +286,18 @@ def _nothing(eta: Array) -> Array:
 def _again(text: str, parameters: dict[str, float], name: str, dispersion: str) -> Derived:
     from etamu.derivation import derive
 
-    found: Any = derive(text, name=name, dispersion=dispersion, **parameters)
+    found: Any = derive(text, name=None if name in FAMILIES else name, dispersion=dispersion, **parameters)
     return found.generic  # type: ignore[no-any-return]
 
 
 def _tidy(e: sympy.Expr) -> sympy.Expr:
     """Without the cancellation that calculus leaves: a quotient in lowest terms, which fewer digits evaluate."""
     try:
-        return sympy.cancel(e)
+        return sympy.cancel(e) if modest(e) else e
     except (sympy.PolynomialError, NotImplementedError, TypeError, ValueError):
         return e
 
 
-def _tabulated(e: sympy.Expr, space: tuple[float, float]) -> Panels:
+def _tabulated(e: sympy.Expr, space: tuple[float, float], beyond: Callable[[float], float]) -> Panels:
     precise = Precise([e])
-    return Panels(lambda x: precise(x)[0], lambda x: precise.nearby(x)[0], *space)
+    return Panels(lambda x: precise(x)[0], lambda x: precise.nearby(x)[0], *space, beyond)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +21,19 @@ _E = sympy.exp(THETA)
 _SAME = 1e-18
 
 
+def _none(scale: float) -> Family | None:
+    """Not a family of the library."""
+    return None
+
+
+def _once(family: type[Family], scale: float) -> Family | None:
+    return family() if scale == 1.0 else None
+
+
+def _size(scale: float) -> Family | None:
+    return NegativeBinomial(theta=scale)
+
+
 @dataclass(frozen=True)
 class Known:
     """A distribution by the mean function of its log-partition, what the function is called, and what a multiple of it means."""
@@ -28,14 +42,14 @@ class Known:
     function: str
     mean: sympy.Expr
     times: str = ""  # of {scale} such variables, in words
-    family: Callable[[float], Family | None] = lambda scale: None
+    family: Callable[[float], Family | None] = _none
 
     def __str__(self) -> str:
         return self.name
 
 
-def _unscaled(family: Callable[[], Family]) -> Callable[[float], Family | None]:
-    return lambda scale: family() if scale == 1.0 else None
+def _unscaled(family: type[Family]) -> Callable[[float], Family | None]:
+    return partial(_once, family)
 
 
 KNOWN = (
@@ -44,7 +58,7 @@ KNOWN = (
     Known("Poisson", "the exponential", _E, "with exposure {scale:g}", _unscaled(Poisson)),
     Known("gamma", "the negative reciprocal", -1 / THETA, "with shape {scale:g}", _unscaled(Gamma)),
     Known("inverse Gaussian", "the inverse square root", 1 / sympy.sqrt(-2 * THETA), "with root of the shape {scale:g}", _unscaled(InverseGaussian)),
-    Known("geometric", "the odds of exp(theta)", _E / (1 - _E), "negative binomial with size {scale:g}", lambda scale: NegativeBinomial(theta=scale)),
+    Known("geometric", "the odds of exp(theta)", _E / (1 - _E), "negative binomial with size {scale:g}", _size),
     Known("zero-truncated Poisson", "lambda/(1 - exp(-lambda)) with lambda = exp(theta)", _E / (1 - sympy.exp(-_E)), "sum of {scale:g}"),
     Known("logarithmic series", "Fisher's mean of a log series", -_E / ((1 - _E) * sympy.log(1 - _E)), "sum of {scale:g}"),
     Known("generalised hyperbolic secant", "the tangent", sympy.tan(THETA), "convolution of {scale:g}"),

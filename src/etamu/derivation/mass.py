@@ -13,17 +13,20 @@ Reference: Trefethen & Weideman, SIAM Review 56 (2014), doi:10.1137/130932132; D
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import sympy
 
 from etamu.derivation.precise import Tape, workspace
+from etamu.errors import UndefinedStatisticError
 from etamu.links import Array
 
 __all__ = ["Mass", "on_whole_numbers"]
 
-_FEWEST, _MOST = 64, 1 << 18
+_FEWEST, _MOST = 64, 1 << 22
+_NOTHING = 1e-13  # a probability at its own best theta that is only rounding
 _AGREE = 1e-13
 _FUNCTIONS: dict[str, Any] = {
     "Pow": np.power,
@@ -36,6 +39,7 @@ _FUNCTIONS: dict[str, Any] = {
     "sin": np.sin,
     "cos": np.cos,
     "tan": np.tan,
+    "cot": lambda z: 1.0 / np.tan(z),
     "atan": np.arctan,
     "asinh": np.arcsinh,
 }
@@ -52,7 +56,7 @@ def on_whole_numbers(a: sympy.Expr, points: list[float]) -> bool:
                     here, there = (tape.run(ctx.mpc(x, v), workspace.functions, workspace.constant)[0] for v in (t, t + 2 * ctx.pi))
                 except (ZeroDivisionError, ValueError, OverflowError):
                     return False
-                if abs(ctx.exp(there - here) - 1) > 1e-25:
+                if abs(ctx.re(there - here)) > 1e-20 or abs(ctx.exp(there - here) - 1) > 1e-25:
                     return False
     return True
 
@@ -60,8 +64,8 @@ def on_whole_numbers(a: sympy.Expr, points: list[float]) -> bool:
 class Mass:
     """Log-probabilities of whole numbers under the theta that fits each best; worked out once for every number."""
 
-    def __init__(self, a: sympy.Expr) -> None:
-        self.tape = Tape([a])
+    def __init__(self, a: sympy.Expr, variance: Callable[[float], float]) -> None:
+        self.tape, self.variance = Tape([a]), variance
         self.known: dict[tuple[float, float], float] = {}
 
     def __call__(self, y: Array, theta: Array) -> Array:
@@ -80,11 +84,17 @@ class Mass:
 
     def _inversion(self, k: float, theta: float) -> float:
         before, count = math.nan, _FEWEST
+        while count < 16.0 * math.sqrt(self.variance(theta)) and count < _MOST:  # several points on the width of the peak
+            count *= 2
         while True:
             t = np.pi * (2.0 * np.arange(count) + 1.0) / count - np.pi
             here = float(self._relative(theta, t, k).real.mean())
-            if abs(here - before) <= _AGREE * abs(here) or count >= _MOST:
-                return math.log(here) if here > 0 else -math.inf
+            if abs(here - before) <= max(_AGREE * abs(here), _NOTHING):
+                return math.log(here) if here > _NOTHING else -math.inf
+            if count >= _MOST:
+                raise UndefinedStatisticError(
+                    f"the probability of y = {k:g} is spread over too many numbers to be found from the log-partition; compare deviances."
+                )
             before, count = here, 2 * count
 
     @np.errstate(all="ignore")

@@ -52,12 +52,15 @@ def edges(low: float, high: float) -> Array:
 
 
 class Panels:
-    """A function on an open interval, from ``precise(x)`` that gives it to more digits than a double holds; ``nearby`` is a quicker
-    one for points between the last two.
+    """A function on an open interval, from ``precise(x)`` that gives it to more digits than a double holds.
+
+    ``nearby`` is a quicker one for points between the last two; ``beyond(x)`` gives what the function tends to where both give up.
     """
 
-    def __init__(self, precise: Callable[[Any], Any], nearby: Callable[[Any], Any], low: float, high: float) -> None:
-        self.precise, self.nearby, self.low, self.high = precise, nearby, low, high
+    def __init__(
+        self, precise: Callable[[Any], Any], nearby: Callable[[Any], Any], low: float, high: float, beyond: Callable[[float], float] | None = None
+    ) -> None:
+        self.precise, self.nearby, self.low, self.high, self.beyond = precise, nearby, low, high, beyond
         self.edges = edges(low, high)
         self.table = np.full((len(self.edges) - 1, _POINTS), np.nan)  # nan: not made yet
         self.made = _without_gaps(self.edges, self.table)
@@ -101,15 +104,23 @@ class Panels:
         middle, half = _halves(left, right)
         last = not _wide(left, right, self.low, self.high)
         ends = [self.precise(middle + half * t) for t in _NODES[[0, -1]]]
+        if np.isnan(_doubles(ends)).all():  # no digits suffice
+            return self._constant(left, right, np.nan)
         if not (last or _even(_doubles(ends))):
             return None
         exact = [ends[0], *(self.nearby(middle + half * t) for t in _NODES[1:-1]), ends[1]]
         values = _doubles(exact)
         if last and not np.isfinite(values).all():  # it leaves the range of doubles here
-            return np.array([np.nan_to_num(values[_POINTS // 2], nan=np.inf, posinf=np.inf, neginf=-np.inf), *[0.0] * (_POINTS - 1)])
+            return self._constant(left, right, float(values[_POINTS // 2]))
         coefficients = [workspace.context.fdot(row, exact) for row in _to_powers()]
         rest = max(abs(coefficients[-1]), 2 * abs(coefficients[-2])) / 2 ** (_POINTS - 2)  # those of Chebyshev's polynomials
         return _doubles(coefficients) if last or (_even(values) and rest <= _PRECISE * np.abs(values).max() + _TINY * 1e-12) else None
+
+    def _constant(self, left: float, right: float, value: float) -> Array:
+        """One value for a panel at the edge of doubles: what the function tends to, where no digits give any."""
+        if math.isnan(value):
+            value = math.inf if self.beyond is None else self.beyond(0.5 * left + 0.5 * right)
+        return np.array([value, *[0.0] * (_POINTS - 1)])
 
 
 def _without_gaps(edges: Array, table: Array) -> tuple[Array, Array]:
@@ -149,7 +160,7 @@ def _areas(edges: Array, table: Array, x: Array, start: Array, out: Array) -> bo
     """Double integrals, where both ends lie in or next to one panel, by dividing the double antiderivative twice by (z - start), which cancels nothing."""
     if core is not None:
         return bool(core.panel_areas(edges, table, x, start, out, cores()))
-    finite = np.isfinite(x) & np.isfinite(start)
+    finite = (x > edges[0]) & (x < edges[-1]) & np.isfinite(start)
     place = _place(edges, np.where(finite, x, edges[0]))
     t, u = _at(edges, place, x), _at(edges, place, start)
     near = finite & (np.abs(t) <= _REACH) & (np.abs(u) <= _REACH)

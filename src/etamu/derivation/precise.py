@@ -77,13 +77,18 @@ class _Workspace(threading.local):
                 return ctx.inf if ctx.re(x) > 0 else ctx.zero
             return ctx.exp(x)
 
+        def log(x: Any) -> Any:
+            if x == 0:
+                raise ZeroDivisionError  # more digits may tell it from 0
+            return ctx.log(x)
+
         def power(x: Any, k: Any) -> Any:
             return x ** int(k) if ctx.isint(k) else ctx.power(x, k)
 
         self.functions: dict[str, Any] = {
             "Pow": power,
             "exp": exp,
-            "log": ctx.log,
+            "log": log,
             "cosh": lambda x: (exp(x) + exp(-x)) / 2,
             "sinh": lambda x: (exp(x) - exp(-x)) / 2,
             "tanh": lambda x: ctx.sign(ctx.re(x)) if magnitude(x) > 64 else ctx.tanh(x),
@@ -91,6 +96,7 @@ class _Workspace(threading.local):
             "sin": ctx.sin,
             "cos": ctx.cos,
             "tan": ctx.tan,
+            "cot": ctx.cot,
             "atan": ctx.atan,
             "asinh": ctx.asinh,
         }
@@ -118,6 +124,7 @@ class Precise:
         self.tape = Tape(expressions)
         self.constant = [self.tape.operations[i][0] == "constant" for i in self.tape.results]
         self.digits = (_FEWEST, _FEWEST)  # that the last two points needed
+        self.lost = False  # whether no number of digits sufficed for the last point
 
     def __call__(self, theta: Any) -> list[Any]:
         """The values, after as many digits as make two precisions agree."""
@@ -126,10 +133,10 @@ class Precise:
             here = self._once(theta, digits)
             if before is not None and here is not None and self._agree(before, here, digits):
                 break
-            if digits >= (_MOST if here is not None else _RESOLVED):
+            if digits >= _MOST:
                 break
             before, digits = here, 2 * digits
-        self.digits = (self.digits[1], digits)
+        self.digits, self.lost = (self.digits[1], digits), here is None
         return [workspace.context.nan] * len(self.tape.results) if here is None else here
 
     def nearby(self, theta: Any) -> list[Any]:
@@ -151,7 +158,7 @@ class Precise:
         ctx = workspace.context
         if not isinstance(value, ctx.mpc):
             return ctx.mpf(value)
-        return value.real if abs(value.imag) <= abs(value.real) * ctx.mpf(10) ** (-ctx.dps // 2) else ctx.nan
+        return value.real if abs(value.imag) <= min(abs(value.real), 1) * ctx.mpf(10) ** (-ctx.dps // 2) else ctx.nan
 
     def _agree(self, before: list[Any], here: list[Any], digits: int) -> bool:
         return all(fixed or self._close(x, y, digits) for x, y, fixed in zip(before, here, self.constant, strict=True))

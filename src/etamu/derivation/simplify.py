@@ -12,11 +12,17 @@ from etamu.derivation.expression import THETA
 if TYPE_CHECKING:
     from etamu.derivation.family import Derived
 
-__all__ = ["inverse", "separate_logs", "shortest"]
+__all__ = ["inverse", "modest", "separate_logs", "shortest"]
 
+_LARGEST_ROOT = 100
 _SMALL = 60  # operations up to which the slower rules are tried
 _U = sympy.Symbol("u", positive=True)
 _CURVES = (sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.tanh)
+
+
+def modest(e: sympy.Expr) -> bool:
+    """Whether rules for polynomials end soon: few operations and no large powers or denominators."""
+    return bool(sympy.count_ops(e) <= 4 * _SMALL and all(abs(q.p) <= 30 and q.q <= 30 for q in e.atoms(sympy.Rational)))
 
 
 def shortest(e: sympy.Expr) -> sympy.Expr:
@@ -24,6 +30,8 @@ def shortest(e: sympy.Expr) -> sympy.Expr:
     rules = [lambda x: _outside(sympy.cancel(x)), sympy.cancel, sympy.factor, sympy.together, lambda x: sympy.powsimp(sympy.cancel(x))]
     if sympy.count_ops(e) <= _SMALL and e.has(*_CURVES):
         rules.append(sympy.simplify)
+    if not modest(e):
+        return e
     forms = []
     for rule in rules:
         try:
@@ -102,7 +110,7 @@ def _roots(inner: sympy.Expr, mu: sympy.Symbol) -> list[sympy.Expr]:
         return []
     c, k, s = (sympy.Wild(name, exclude=[v]) for name in "cks")
     match = inner.match(c * (s * v) ** k)
-    if match and match[k] != 0 and match.get(s, 1) != 0:
+    if match and match[k] != 0 and abs(1 / match[k]) <= _LARGEST_ROOT and match.get(s, 1) != 0:
         return [(mu / match[c]) ** (1 / match[k]) / match[s]]
     return []
 

@@ -46,11 +46,13 @@ class Derivation:
     expression: sympy.Expr
     generic: Derived
     recognised: Recognised | None
+    named: bool = False  # by the user
 
     @property
     def family(self) -> Family:
         known = self.recognised.family if self.recognised is not None else None
-        return self.generic if known is None else known
+        asked = self.named or known is None or self.generic.dispersion_known != known.dispersion_known
+        return self.generic if asked or known is None else known
 
     @property
     def space(self) -> Interval:
