@@ -202,9 +202,6 @@ class Derived(Family):
         mu = 0.75 * y + 0.25 * center
         return np.where(self.mean_space.contains(mu), mu, center)
 
-    def likelihood_dispersion(self, deviance: float, n: int, sum_weight: float) -> float:
-        return 1.0 if self.dispersion_known else deviance / sum_weight
-
     def canonical_link(self) -> Link:
         """Eta is theta itself."""
         return Link(
