@@ -12,22 +12,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from etamu import errors, families, links, solvers
+from etamu.constraints import Box, Concave, Convex, Fixed, Linear, Monotone, Sign
 from etamu.families import Family
 from etamu.fit import fit, glm, separation
 from etamu.links import Link
 from etamu.model import Fit
+from etamu.penalties import MCP, SCAD, AdaptiveLasso, ElasticNet, Fused, GroupLasso, Lasso, Quadratic, Ridge, SparseGroupLasso
 from etamu.solvers import Control
 from etamu.versions import show_versions
 
 if TYPE_CHECKING:
     from etamu import datasets, measures, vcov
+    from etamu.path import glm_path
+    from etamu.validation import cross_validate, folds
 
 __version__ = "0.1.0"
 __all__ = [
+    "folds",
+    "cross_validate",
+    "glm_path",
+    "SparseGroupLasso",
+    "Ridge",
+    "Quadratic",
+    "Lasso",
+    "GroupLasso",
+    "Fused",
+    "ElasticNet",
+    "AdaptiveLasso",
+    "SCAD",
+    "MCP",
+    "Box",
+    "Concave",
     "Control",
+    "Convex",
     "Family",
     "Fit",
+    "Fixed",
+    "Linear",
     "Link",
+    "Monotone",
+    "Sign",
     "__version__",
     "add1",
     "datasets",
@@ -47,10 +71,15 @@ __all__ = [
 ]
 
 
+_LATER = {"glm_path": "etamu.path", "cross_validate": "etamu.validation", "folds": "etamu.validation"}
+
+
 def __getattr__(name: str) -> Any:
     """Rooms that most programs never enter are opened when first named."""
     if name in ("datasets", "measures", "vcov"):
         return import_module(f"etamu.{name}")
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'etamu' has no attribute {name!r}")
 
 

@@ -16,6 +16,7 @@ from etamu.design.frames import as_table
 from etamu.design.inputs import read_matrix
 from etamu.design.learn import learn
 from etamu.design.missing import drop_rows
+from etamu.design.smooths import has_smooths, smooths
 from etamu.design.terms import expand, read_formula
 from etamu.errors import FormulaError, SeparationError, SpecificationError, chosen, unknown
 from etamu.families import Family, resolve_family
@@ -30,12 +31,13 @@ from etamu.solvers.gradient import GradientAscent
 from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
+from etamu.standardise import standardise
 from etamu.starting import default_start
 
 if TYPE_CHECKING:
     from etamu.inference.existence import Separation
 
-__all__ = ["fit", "glm", "separation"]
+__all__ = ["fit", "fit_read", "glm", "separation"]
 
 Array = np.ndarray[Any, Any]
 
@@ -57,6 +59,9 @@ def glm(
     cache: bool | str | None = None,
     bias: str | None = None,
     ridge: float | None = None,
+    penalty: Any = None,
+    constraints: Any = None,
+    smoothing: str = "reml",
     separated: str = "report",
 ) -> Fit:
     """Fit a generalized linear model given by a formula on a table or on files.
@@ -80,6 +85,12 @@ def glm(
     bias : None for maximum likelihood; "mean" (Firth), "median", "mixed" or "jeffreys" for bias-reduced estimates, which are finite
         for separated data too.
     ridge : the alpha of a penalty ``alpha/2 |b|^2`` beside half the mean unit deviance, which keeps every coefficient finite.
+    penalty : what is minimised beside half the mean unit deviance: ``em.ElasticNet(alpha, l1_ratio)``, ``em.Lasso``, ``em.Ridge``, ``em.GroupLasso``,
+        ``em.Fused``, ``em.MCP``, ..., or a sum of them.
+    constraints : bounds, signs, equations, shapes of effects: ``em.Box``, ``em.Linear``, ``em.Sign``, ``em.Fixed``, ``em.Monotone``, ``em.Convex``,
+        ``em.Concave``, text such as ``"a + b = 1"``, or a list of these; ``fit.active`` tells which of them bind.
+    smoothing : how the smoothness of each ``s(x)`` is chosen: "reml", marginal likelihood, or "gcv", generalised cross-validation (UBRE where the
+        dispersion is known).
     separated : what to do where no finite estimate exists: "report" it in ``fit.status``, "raise", or "drop" the rows that are separated.
     cache : for files: True, or a folder, to keep the encoded rows on disk from the first pass to the last.
 
@@ -110,14 +121,14 @@ def glm(
         progress = control.progress if isinstance(control, Control) else None
         found = read_files(data, parsed, resolved, link, named, missing, held, progress)
         if isinstance(found, tuple):
-            return _fit(*found, Wishes(solver, start, control, bias, ridge, separated, shape))
+            return _fit(*found, Wishes(solver, start, control, bias, ridge, separated, shape, constraints, smoothing=smoothing, penalty=penalty))
         data = found
     table = as_table(data)
     parsed = expand(parsed, table.columns)
     table, named = without_missing(table, parsed, named, missing)
     built = Model(parsed, resolved, link, named, missing).ingredients(table, learn(parsed, table, missing))
     built = replace(built, data=table)
-    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, ridge, separated, shape))
+    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, ridge, separated, shape, constraints, smoothing=smoothing, penalty=penalty))
 
 
 def fit(
@@ -138,6 +149,8 @@ def fit(
     missing: str = "raise",
     bias: str | None = None,
     ridge: float | None = None,
+    penalty: Any = None,
+    constraints: Any = None,
     separated: str = "report",
 ) -> Fit:
     """Fit a generalized linear model on arrays: X of shape (n, p), y of shape (n,).
@@ -166,7 +179,7 @@ def fit(
     given = offset is not None or exposure is not None
     resolved, shape = _resolved(family)
     built = Ingredients(design, y, resolved, link, None, intercept, None, arrays, None, given, None, None)
-    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, ridge, separated, shape))
+    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, ridge, separated, shape, constraints, penalty=penalty))
 
 
 def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
@@ -203,6 +216,11 @@ def separation(
     return found
 
 
+def fit_read(read: Any, penalty: Any, constraints: Any, control: Control) -> Fit:
+    """The penalised fit of a problem that has been read."""
+    return _fit(*read, Wishes("auto", None, control, None, None, "report", False, constraints, penalty=penalty))
+
+
 # ---- the fitted model ---------------------------------------------------------------------------------------------
 
 
@@ -223,6 +241,9 @@ class Wishes:
     ridge: float | None
     separated: str
     shape: bool  # whether the family's own parameter is estimated too
+    constraints: Any = None
+    smoothing: str = "reml"
+    penalty: Any = None
 
     def limits(self) -> Control:
         """The control, checked."""
@@ -234,14 +255,21 @@ class Wishes:
 @np.errstate(all="ignore")  # overflow on the way is dealt with where it shows, in the sums
 def _fit(built: Ingredients, problem: Problem | Streamed, response: checks.Response, wishes: Wishes) -> Fit:
     control, method, separated = wishes.limits(), resolve_solver(wishes.solver), wishes.separated
+    if wishes.penalty is not None:
+        return _penalised(built, response, problem, wishes)
     gauge_free = problem.equations is not None and problem.reference is None and not isinstance(method, GradientAscent)
     chosen("separated", separated, ["report", "raise", "drop"])
-    if wishes.shape:
+    if wishes.shape and not (built.spec is not None and has_smooths(built.spec.formula)):
         return _with_shape(built, problem, response, replace(wishes, shape=False))
     whole = problem
     if gauge_free:  # solve with class 0 at zero, then report the member of the family whose rows sum to zero
         problem = problem.change(equations=(problem.equations or 1) - 1, reference=0)
     given = None if wishes.start is None else read_start(wishes.start, problem)
+    chosen("smoothing", wishes.smoothing, ["reml", "gcv"])
+    if built.spec is not None and has_smooths(built.spec.formula):
+        return _smoothed(built, response, problem, given, wishes)
+    if wishes.constraints is not None:
+        return _constrained(built, response, problem, given, wishes)
     if wishes.ridge is not None and gauge_free:
         raise SpecificationError("`ridge` needs a class whose predictor stays at 0, and reference=None has none; give `reference` a class or 'first'.")
     if wishes.ridge is not None:
@@ -261,8 +289,8 @@ def _with_shape(built: Ingredients, problem: Problem | Streamed, response: check
     """The fit whose family has a parameter of its own that is estimated too: from the fit at a first value, to both maxima."""
     from etamu.inference.shape import fit_shape
 
-    if wishes.bias is not None or wishes.ridge is not None:
-        raise SpecificationError("`bias` and `ridge` go with a family whose parameter is given; fix theta or the power first.")
+    if wishes.bias is not None or wishes.ridge is not None or wishes.constraints is not None:
+        raise SpecificationError("`bias`, `ridge` and `constraints` go with a family whose parameter is given; fix theta or the power first.")
     start = _fit(built, problem, response, replace(wishes, separated="raise"))
     if not start.converged:
         return start
@@ -303,6 +331,61 @@ def _shrunk(built: Ingredients, response: checks.Response, problem: Problem | St
     solution = shrink(solved.problem, start, alpha, solved.scaling, built.intercept and 0 in solved.kept, control)
     solved = replace(solved, solution=solution.with_steps(solved.solution.steps), reason=f"with a ridge penalty, alpha {alpha:g}")
     return replace(_assemble(built, response, solved, control, False), bias="ridge")
+
+
+def _constrained(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, wishes: Wishes) -> Fit:
+    """The fit under constraints: standardised as the likelihood's, freed of aliased columns unless equations tell them apart."""
+    from etamu.constraints import bind, clash, refuse_wishes, site_of
+    from etamu.inference.constrain import Contradiction, constrained, identified
+
+    refuse_wishes(problem.equations is not None, wishes.bias, wishes.ridge, wishes.separated, wishes.solver)
+    control, site = wishes.limits(), site_of(built.design.names, built.spec, built.intercept)
+    bound = bind(wishes.constraints, site)
+    solved, start = _begun(built, problem, given, control)
+    if len(solved.kept) < site.width and bound.rows.equal.any():
+        scaled, scaling = standardise(problem, built.intercept)
+        begin = default_start(scaled, open_source(scaled, control.threads), built.intercept)
+        if identified(scaled, begin, bound.rows, scaling, control):
+            none = replace(solved.solution, status=Status.ILL_CONDITIONED)
+            solved, start = replace(solved, problem=scaled, scaling=scaling, kept=tuple(range(site.width)), solution=none), begin
+    own = bound.without(site, solved.kept)
+    intercept, before = built.intercept and 0 in solved.kept, solved.solution
+    try:
+        solution, active = constrained(solved.problem, start, own.rows, None, solved.scaling, intercept, control, own.descriptions, before)
+    except Contradiction as error:
+        raise clash(own, error) from None
+    reason = f"under {len(own.rows)} constraints, of which {len(active)} are active"
+    solved = replace(solved, solution=solution.with_steps(solved.solution.steps), solver="constrained newton", reason=reason)
+    fit, active = _assemble(built, response, solved, control, False), active.widened(solved.kept, site.width)
+    return replace(fit, coef=active.snapped(fit.coef), active=active, rank=fit.rank - active.rank)
+
+
+def _penalised(built: Ingredients, response: checks.Response, problem: Problem | Streamed, wishes: Wishes) -> Fit:
+    """The fit with a penalty: by coordinates, or where constraints need more than bounds by quadratic programs."""
+    from etamu.inference.selected import penalised_fit, refuse_wishes
+
+    refuse_wishes(problem, built.spec, wishes)
+    made, parts = penalised_fit(built, problem, wishes.penalty, wishes.constraints, wishes.limits())
+    return replace(_assemble(built, response, made, wishes.limits(), False), bias="penalty", **parts)
+
+
+def _smoothed(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, wishes: Wishes) -> Fit:
+    """The fit of a formula with ``s(x)``: standardised as the likelihood's, its lambdas chosen, then solved with the penalty."""
+    from etamu.inference.smoothing import choose_smoothness, refuse_wishes
+    from etamu.inference.smoothed import blocks_of, identified
+
+    assert built.spec is not None
+    refuse_wishes(problem.equations is not None, wishes.shape, wishes.solver, wishes.separated, (wishes.bias, wishes.ridge, wishes.constraints))
+    control, own = wishes.limits(), smooths(built.spec)
+    scaled, scaling = standardise(problem, built.intercept)
+    kept = identified(scaled, blocks_of(own, scaling, range(problem.design.width)), control)
+    if len(kept) < problem.design.width:
+        scaled, scaling = scaled.keep(kept), scaling.keep(kept)
+    start = default_start(scaled, open_source(scaled, control.threads), built.intercept) if given is None else scaling.to_fit(given[list(kept)])
+    found = choose_smoothness(scaled, start, own, blocks_of(own, scaling, kept), wishes.smoothing, scaling, control)
+    reason = f"penalised, {len(own)} smoothing parameters by {found.smoothing.criterion.upper()}"
+    fit = _assemble(built, response, Solved(scaled, scaling, kept, found.solution, "newton", reason), control, False)
+    return replace(fit, bias="smooth", smoothing=found.smoothing)
 
 
 def _reduced(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, control: Control, kind: str) -> Fit:

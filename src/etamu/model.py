@@ -15,9 +15,13 @@ from etamu.families import Family, Multinomial
 from etamu.inference import covariance as _covariance
 from etamu.inference import likelihood as _likelihood
 from etamu.inference import predict as _predict
+from etamu.inference import selected as _selected
 from etamu.inference import verbs as _verbs
 from etamu.inference import wald as _wald
+from etamu.inference.constrain import Active, confined
 from etamu.inference.covariance import Scaling
+from etamu.inference.smooth_terms import Smoothing
+from etamu.inference.smooth_terms import table as smooth_table
 from etamu.links import Link
 from etamu.solvers.base import Control, Status, Trace
 from etamu.sources.problem import Problem
@@ -80,6 +84,9 @@ class Fit:
     exposure: str | None = None
     offset: str | None = None
     bias: str | None = None  # the bias reduction, if there is one
+    active: Active | None = field(default=None, compare=False)  # the constraints that hold with equality, where there were any
+    smoothing: Smoothing | None = field(default=None, compare=False)  # of a formula with s(x)
+    penalised: Any = field(default=None, compare=False)  # what is known of a penalised solution
     shape: Any = field(default=None, compare=False)  # of a family whose parameter was estimated
     response_levels: tuple[object, ...] | None = None
     class_names: tuple[str, ...] | None = None
@@ -101,8 +108,22 @@ class Fit:
 
     @property
     def df_residual(self) -> float:
-        """Rows less estimated coefficients."""
-        return _whole(self.nobs - self.rank * self.equations)
+        """Rows less estimated coefficients, less their effective degrees of freedom where smooths are penalised."""
+        return _whole(self.nobs - self.edf)
+
+    @property
+    def edf(self) -> float:
+        """Effective degrees of freedom: the number of estimated coefficients, or tr (H + S)^-1 H where smooths are penalised."""
+        if self.penalised is not None:
+            return float(self.penalised.edf)
+        return float(self.rank * self.equations) if self.smoothing is None else self.smoothing.total
+
+    @property
+    def smooths(self) -> Any:
+        """A table of the smooth terms: effective and reference degrees of freedom, lambda, an approximate test that each is zero."""
+        if self.smoothing is None:
+            raise UndefinedStatisticError("this fit has no smooth terms; write s(x) in the formula for one.")
+        return smooth_table(self.smoothing, self._df is not None)
 
     @property
     def df_null(self) -> float:
@@ -171,8 +192,8 @@ class Fit:
         return self.aic + 2 * k * (k + 1) / left if left > 0 else math.inf
 
     @property
-    def _parameters(self) -> int:
-        return self.rank * self.equations + (not self.family.dispersion_known) + (self.shape is not None)
+    def _parameters(self) -> float:
+        return self.edf + (not self.family.dispersion_known) + (self.shape is not None)
 
     # ---- coefficients -------------------------------------------------------------------------------------------
 
@@ -187,6 +208,7 @@ class Fit:
             raise UndefinedStatisticError(
                 f"the covariance of {len(self.labels):,} coefficients would take {8e-9 * len(self.labels) ** 2:.0f} GB; ask for `stderror()`, or join levels."
             )
+        _selected.refuse_selected(self, "the covariance of the coefficients")
         if isinstance(kind, str) and kind == "model" and not options:
             return np.asarray(self.dispersion * self._unscaled)
         from etamu.inference.kinds import checked_matrix, resolve
@@ -205,6 +227,10 @@ class Fit:
     def _unscaled(self) -> Array:
         def compute() -> Array:
             e = self._estimate()
+            if self.active is not None and len(self.active.matrix):
+                factor = confined(self, e.sums)
+                own = np.full((len(e.kept),) * 2, np.nan) if factor is None else _covariance.on_user_scale(factor.inverse(), e.scaling, len(e.kept))
+                return self._reported(own)
             q = 1 if e.gamma.ndim == 1 else e.gamma.shape[1]
             sums, expansion = e.sums, e.expansion
             if q == len(self.response_levels or ()) and self.is_multinomial:  # one predictor too many: fix the gauge
@@ -242,8 +268,9 @@ class Fit:
 
     def _variances(self) -> Array:
         """The diagonal of ``vcov()``, for one equation found without the rest of it."""
+        _selected.refuse_selected(self, "a standard error")
         e = self.estimate
-        if e is None or self.class_names is not None:
+        if e is None or self.class_names is not None or (self.active is not None and len(self.active.matrix)):
             return np.diagonal(self.vcov())
         variances = self.dispersion * _covariance.unscaled_variances(e.sums, e.scaling, len(e.kept))
         if len(e.kept) == len(self.names):
@@ -257,10 +284,16 @@ class Fit:
         return None if self.family.dispersion_known else self.df_residual
 
     def coef_table(self, level: float = 0.95, vcov: Any = "model") -> _wald.CoefTable:
-        """Estimates with standard errors, z or t statistics, p-values and Wald limits; ``vcov`` is any kind that :meth:`vcov` takes."""
+        """Estimates with standard errors, z or t statistics, p-values and Wald limits; ``vcov`` is any kind that :meth:`vcov` takes.
+
+        A coefficient whose value active constraints give has an estimate only: at a bound no normal distribution describes it, so its
+        standard error and p-value are nan.  Those of the others are within the active constraints.
+        """
         if not (isinstance(vcov, str) and vcov == "model"):
             vcov = self.vcov(vcov)
         estimate, stderror = self._flat(self.coef), self._flat(self.stderror(vcov))
+        if self.active is not None:
+            stderror = np.where(self.active.pinned, np.nan, stderror)
         with np.errstate(all="ignore"):
             statistic = estimate / stderror
         limits = _wald.interval(estimate, stderror, level, self._df)

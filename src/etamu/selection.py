@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from etamu.design.encode import encode, learn
+from etamu.design.smooths import has_smooths
 from etamu.design.terms import Formula, read_formula
 from etamu.errors import FormulaError, SpecificationError, UndefinedStatisticError, chosen
 from etamu.inference.anova import columns_of_rows, extract_aic, method_of, note_of
@@ -45,6 +46,8 @@ def add1(fit: Fit, scope: str, test: str | None = None) -> Table:
     wanted = [term for term in read_formula(f"~ {scope}").terms if frozenset(term) not in have]
     if not wanted:
         raise FormulaError(f"`scope` {scope[:80]!r} has no term that the fit lacks.")
+    if has_smooths(read_formula(f"~ {scope}")):
+        raise FormulaError(f"`scope` {scope[:80]!r} has s(), whose terms are chosen by their lambda and not by such tests; fit with it and see fit.smooths.")
     rows: list[list[Any]] = [["<none>", None, fit.deviance, extract_aic(fit, fit.deviance, fit.rank), None, None]]
     for term in wanted:
         name = ":".join(_written(node) for node in term)

@@ -74,6 +74,30 @@ struct Result {
     double* information;  // (p, width(p)), its upper triangle counting; for a multinomial (pairs of columns, pairs(equations))
 };
 
+// A quadratic model at b with gradient q and Hessian h (rows of `ld`), and the penalty and bounds of each coordinate; groups
+// have their members from start[g] to start[g + 1], and a weight each.
+struct Quadratic {
+    const double* h;
+    int64_t ld;
+    int size;
+    double *b, *q;
+    const double *l1, *l2, *low, *high;
+    int groups;
+    const int32_t *start, *member;
+    const double* weight;
+    double tolerance;  // of a change, in units of the model's own length
+    int most;          // sweeps
+    int patience;      // sweeps before a step of Newton's
+    int64_t version;   // of h: the same for the same matrix
+};
+
+// The factor of the last step of Newton's, for the next one over the same coordinates
+struct Factored {
+    int64_t version = -1, steps = 0, sweeps = 0;
+    std::vector<int> support;
+    std::vector<double> matrix, triangle, scale, l2;
+};
+
 struct Kernels {
     const char* name;
     int lanes;
@@ -90,6 +114,15 @@ struct Kernels {
     void (*solve)(const double* triangle, const double* scale, int p, double weight, double* x);
     double (*quadratic)(const double* triangle, const double* scale, int p, double* x);
     void (*inverse)(const double* triangle, const double* scale, int p, double* work, double* out);
+    // deviance and pearson of rows [start, stop) at their predictors, which lie one after another, and what score and information need
+    void (*rows)(const Problem&, const double* eta, int64_t start, int64_t stop, int information, double* score, double* weight, double* sums);
+    int (*descend)(const Quadratic&, Factored&);
+    void (*gather)(const Column&, int64_t first, int count, double* out);
+    double (*quantise)(const Column&, int64_t rows, int16_t* out, double* squares);
+    double (*scan)(const int16_t* x, const float* v, int64_t rows);
+    double (*dot)(const double* x, const double* y, int64_t n);
+    void (*gram_columns)(const double* const* x, const double* w, int64_t rows, int first, int last, double* g, int64_t ld);
+    void (*add_columns)(const double* const* x, const double* b, int count, int64_t first, int64_t last, double* out);
     void (*function)(int which, const double* x, double* out, int64_t n);
     void (*peak)(int arithmetic, int64_t loops, double* out);
 };

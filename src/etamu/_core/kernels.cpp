@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <utility>
 #include "codes.hpp"
+#include "columns.hpp"
+#include "coordinate.hpp"
 #include "linalg.hpp"
 #include "pack.hpp"
 #include "rows.hpp"
@@ -395,6 +397,23 @@ void terms(const Problem& problem, const Task& task, double* score, double* weig
     });
 }
 
+// The same with deviance and pearson, of rows whose predictors are given.
+void rows_at(const Problem& problem, const double* eta, int64_t start, int64_t stop, int information, double* score, double* weight, double* sums) {
+    Scratch& s = scratch();
+    RowBlock& t = s.rows;
+    Totals totals;
+    for (int64_t first = start; first < stop; first += 256) {
+        const int count = int(std::min<int64_t>(256, stop - first)), rows = padded(count);
+        load_extra(problem, first, count, rows, t);
+        for (int k = 0; k < rows; ++k) t.eta[k] += eta[first + std::min(k, count - 1)];
+        row_terms(problem, t, rows, information, totals, s.ahead);
+        std::copy(t.score, t.score + count, score + first);
+        std::copy(t.weight, t.weight + count, weight + first);
+    }
+    sums[0] = sum(totals.deviance);
+    sums[1] = sum(totals.pearson);
+}
+
 // Sum over q of (x' m_q)^2 for each row x; task.beta holds the m_q side by side, (columns, q), task.cells those of the cells, (q, cells).
 void forms(const Problem& problem, const Task& task, int q, int64_t cells, double* out) {
     Scratch& s = scratch();
@@ -538,7 +557,7 @@ void peak(int arithmetic, int64_t loops, double* out) {
 
 namespace etamu {
 const Kernels& ETAMU_KERNELS() {
-    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, terms, forms, accumulate, place, range, factor, solve, quadratic, inverse, function, peak};
+    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, terms, forms, accumulate, place, range, factor, solve, quadratic, inverse, rows_at, descend, gather_column, quantise, scan, dot, gram_columns, add_columns, function, peak};
     return table;
 }
 }  // namespace etamu

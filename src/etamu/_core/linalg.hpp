@@ -9,18 +9,43 @@
 
 namespace {
 
-// y[0..n) -= sum of four multiples of rows
-inline void subtract4(double* y, const double* a, const double* b, const double* c, const double* d, double fa, double fb, double fc, double fd, int n) {
-    for (int i = 0; i < n; ++i) y[i] -= fa * a[i] + fb * b[i] + fc * c[i] + fd * d[i];
+// Four rows of the trailing triangle, from column `from` on, less the products of `depth` finished rows: in register tiles of 4 x 3 L,
+// whose lanes left of a row's diagonal hold nothing of use.
+inline void subtract_products(double* r, int p, int k0, int depth, int j, int rows) {
+    const double* done = r + int64_t(k0) * p;
+    int k = j;
+    for (; k + 3 * L <= p && rows == 4; k += 3 * L) {
+        V acc[4][3];
+        for (int i = 0; i < 4; ++i) for (int s = 0; s < 3; ++s) acc[i][s] = load(r + int64_t(j + i) * p + k + s * L);
+        const double* row = done;
+        for (int m = 0; m < depth; ++m, row += p) {
+            const V u[3] = {load(row + k), load(row + k + L), load(row + k + 2 * L)};
+            for (int i = 0; i < 4; ++i) {
+                const V f = all(row[j + i]);
+                for (int s = 0; s < 3; ++s) acc[i][s] -= f * u[s];
+            }
+        }
+        for (int i = 0; i < 4; ++i) for (int s = 0; s < 3; ++s) store(r + int64_t(j + i) * p + k + s * L, acc[i][s]);
+    }
+    for (int i = 0; i < rows; ++i) {
+        double* row = r + int64_t(j + i) * p;
+        const int start = k > j + i ? k : j + i;
+        for (int m = 0; m < depth; ++m) {
+            const double* above = done + int64_t(m) * p;
+            const double f = above[j + i];
+            for (int c = start; c < p; ++c) row[c] -= f * above[c];
+        }
+    }
 }
 
-// r (p x p, row-major): the upper triangle of a unit-diagonal matrix in, its R with R'R = A out.  Returns the smallest
-// squared pivot, or -1 where a pivot is not positive.
+// r (p x p, row-major): the upper triangle of a unit-diagonal matrix in, its R with R'R = A out; what lies below the diagonal is
+// not read, and is zero afterwards.  Returns the smallest squared pivot, or -1
+// where a pivot is not positive.
 inline double cholesky(double* r, int p) {
     double smallest = INF;
-    constexpr int BLOCK = 4;
-    for (int k0 = 0; k0 < p; k0 += BLOCK) {
-        int k1 = std::min(p, k0 + BLOCK);
+    const int depth = p < 64 ? 4 : 32;
+    for (int k0 = 0; k0 < p; k0 += depth) {
+        const int k1 = std::min(p, k0 + depth);
         for (int k = k0; k < k1; ++k) {  // finish the rows of the block
             double* row = r + int64_t(k) * p;
             for (int m = k0; m < k; ++m) {
@@ -35,10 +60,9 @@ inline double cholesky(double* r, int p) {
             row[k] = root;
             for (int j = k + 1; j < p; ++j) row[j] *= inverse;
         }
-        if (k1 - k0 < BLOCK) break;
-        const double *a = r + int64_t(k0) * p, *b = a + p, *c = b + p, *d = c + p;
-        for (int j = k1; j < p; ++j) subtract4(r + int64_t(j) * p + j, a + j, b + j, c + j, d + j, a[j], b[j], c[j], d[j], p - j);
+        for (int j = k1; j < p; j += 4) subtract_products(r, p, k0, k1 - k0, j, std::min(4, p - j));
     }
+    for (int k = 1; k < p; ++k) std::fill(r + int64_t(k) * p, r + int64_t(k) * p + k, 0.0);
     return smallest;
 }
 

@@ -16,6 +16,7 @@
 #include "distinct.hpp"
 #include "ordered.hpp"
 #include "panels.hpp"
+#include "wide.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -157,6 +158,45 @@ struct Plan {
     }
 };
 
+// Deviance and pearson, and the score factor and information weight of each row, at given predictors
+static std::tuple<double, double> rows_at(const Plan& plan, Array eta, int information, int threads, Array score, Array weight) {
+    const int64_t n = plan.problem.rows;
+    if (eta.size() != size_t(n) || score.size() < size_t(n) || weight.size() < size_t(n)) throw std::invalid_argument("rows_at: sizes differ");
+    if (plan.problem.equations != 1 || plan.problem.family == MULTINOMIAL) throw std::invalid_argument("rows_at knows one equation");
+    constexpr int64_t STRETCH = 4096;
+    std::vector<double> sums(size_t(2 * ((n + STRETCH - 1) / STRETCH)) + 2, 0.0);
+    const double* e = eta.data();
+    double *s = score.data(), *w = weight.data();
+    nb::gil_scoped_release release;
+    shared_out(n, STRETCH, n > 2 * STRETCH ? threads : 1, [&](int64_t first, int64_t last) {
+        active->rows(plan.problem, e, first, last, information, s, w, &sums[size_t(2 * (first / STRETCH))]);
+    });
+    double deviance = 0, pearson = 0;
+    for (size_t i = 0; i + 1 < sums.size(); i += 2) deviance += sums[i], pearson += sums[i + 1];
+    return {deviance, pearson};
+}
+
+using Wanted = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using SparseColumnsTuple = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t>;  // column starts, rows, values or 0, columns
+
+static void check_wanted(const Wide& wide, const Wanted& wanted) {
+    for (size_t i = 0; i < wanted.size(); ++i)
+        if (wanted.data()[i] < 0 || wanted.data()[i] >= wide.columns()) throw std::invalid_argument("wide: no such column");
+}
+
+static int descend(Factored& kept, Matrix h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int patience, int64_t version) {
+    const size_t m = size_t(size);
+    for (const Array* a : {&b, &q, &l1, &l2, &low, &high}) if (a->size() < m) throw std::invalid_argument("descend: sizes differ");
+    if (h.shape(0) < m || h.shape(1) < m || weight.size() + 1 != start.size()) throw std::invalid_argument("descend: sizes differ");
+    for (size_t i = 0; i < member.size(); ++i) if (member.data()[i] < 0 || member.data()[i] >= size) throw std::invalid_argument("descend: no such coordinate");
+    for (size_t i = 0; i + 1 < start.size(); ++i)
+        if (start.data()[i] > start.data()[i + 1] || start.data()[i] < 0 || size_t(start.data()[i + 1]) > member.size()) throw std::invalid_argument("descend: groups out of range");
+    const Quadratic f{h.data(), int64_t(h.shape(1)), size, b.data(), q.data(), l1.data(), l2.data(), low.data(), high.data(),
+                      int(weight.size()), start.data(), member.data(), weight.data(), tolerance, most, patience, version};
+    nb::gil_scoped_release release;
+    return active->descend(f, kept);
+}
+
 static PanelTable panel_table(const Array& edges, const Array& rows) {
     if (rows.ndim() != 2 || rows.shape(1) != PANEL_POINTS || rows.shape(0) + 1 != edges.size() || rows.shape(0) == 0)
         throw std::invalid_argument("panels: a table has one row of coefficients between two edges");
@@ -188,6 +228,57 @@ NB_MODULE(_native, m) {
         .def("terms", &Plan::terms)
         .def("forms", &Plan::forms)
         .def("accumulate", &Plan::accumulate);
+    nb::class_<Wide>(m, "Wide")
+        .def("__init__", [](Wide* self, const std::vector<ColumnTuple>& columns, const SparseColumnsTuple& sparse, int64_t rows, int threads) {
+            std::vector<Column> read;
+            for (const auto& c : columns) read.push_back(to_column(c));
+            const SparseColumns s{reinterpret_cast<const int64_t*>(std::get<0>(sparse)), reinterpret_cast<const int32_t*>(std::get<1>(sparse)),
+                                  reinterpret_cast<const double*>(std::get<2>(sparse)), std::get<3>(sparse)};
+            nb::gil_scoped_release release;
+            new (self) Wide(*active, std::move(read), s, rows, threads);
+        })
+        .def("lengths", [](const Wide& w, Array squares, Array lost) {
+            if (squares.size() != size_t(w.columns()) || lost.size() != squares.size()) throw std::invalid_argument("lengths: sizes differ");
+            std::copy(w.squared_lengths().begin(), w.squared_lengths().end(), squares.data());
+            for (int64_t j = 0; j < w.columns(); ++j) lost.data()[j] = w.lost(j);
+        })
+        .def("scan", [](const Wide& w, Array v, Wanted wanted, int threads, Array out) {
+            check_wanted(w, wanted);
+            if (v.size() < size_t(w.length()) || out.size() != wanted.size()) throw std::invalid_argument("scan: sizes differ");
+            nb::gil_scoped_release release;
+            w.scan(v.data(), wanted.data(), int64_t(wanted.size()), threads, out.data());
+        })
+        .def("exact", [](const Wide& w, Array v, Wanted wanted, int threads, Array out) {
+            check_wanted(w, wanted);
+            if (v.size() < size_t(w.length()) || out.size() != wanted.size()) throw std::invalid_argument("exact: sizes differ");
+            nb::gil_scoped_release release;
+            w.exact(v.data(), wanted.data(), int64_t(wanted.size()), threads, out.data());
+        })
+        .def("take", [](Wide& w, Wanted wanted, int threads) {
+            check_wanted(w, wanted);
+            nb::gil_scoped_release release;
+            w.take(wanted.data(), int64_t(wanted.size()), threads);
+        })
+        .def("score", [](const Wide& w, Array v, int threads, Array out) {
+            if (v.size() < size_t(w.length()) || out.size() < w.taken()) throw std::invalid_argument("score: sizes differ");
+            nb::gil_scoped_release release;
+            w.score(v.data(), threads, out.data());
+        })
+        .def("predictor", [](const Wide& w, Array b, int threads, Array out) {
+            if (b.size() < w.taken() || out.size() < size_t(w.length())) throw std::invalid_argument("predictor: sizes differ");
+            nb::gil_scoped_release release;
+            w.predictor(b.data(), threads, out.data());
+        })
+        .def("gram", [](const Wide& w, Array weight, Wanted member, int first, int threads, Matrix g) {
+            const size_t m = member.size();
+            if (weight.size() < size_t(w.length() + 63) / 64 * 64 || g.shape(0) < m || g.shape(1) < m || first < 0) throw std::invalid_argument("gram: sizes differ");
+            for (size_t i = 0; i < m; ++i) if (member.data()[i] < 0 || size_t(member.data()[i]) >= w.taken()) throw std::invalid_argument("gram: no such column");
+            nb::gil_scoped_release release;
+            w.gram(weight.data(), member.data(), int(m), first, threads, g.data(), int64_t(g.shape(1)));
+        });
+    nb::class_<Factored>(m, "Factored").def(nb::init<>()).def_ro("steps", &Factored::steps).def_ro("sweeps", &Factored::sweeps);
+    m.def("rows_at", &rows_at);
+    m.def("descend", &descend);
     m.def("instruction_set", [] { return std::string(active->name); });
     m.def("lanes", [] { return active->lanes; });
     m.def("width", [](int columns) { return active->width(columns); });

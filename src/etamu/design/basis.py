@@ -14,10 +14,11 @@ from numpy.polynomial.chebyshev import chebvander
 from etamu.design.arithmetic import State
 from etamu.design.moments import Moments
 from etamu.design.parser import Node, write
+from etamu.design.pspline import PSpline
 from etamu.design.sketch import Sketch
 from etamu.errors import DataError
 
-__all__ = ["BSpline", "Basis", "CubicRegression", "NaturalSpline", "Poly"]
+__all__ = ["BSpline", "Basis", "CubicRegression", "NaturalSpline", "PSpline", "Poly"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -172,7 +173,7 @@ class CubicRegression:
         return np.asarray(_cardinal(x, np.array(state["knots"])) @ free)
 
 
-Basis = Poly | BSpline | NaturalSpline | CubicRegression
+Basis = Poly | BSpline | NaturalSpline | CubicRegression | PSpline
 
 
 def _knots(

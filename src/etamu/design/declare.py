@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etamu.design.arithmetic import leaves, variables
-from etamu.design.basis import Basis, BSpline, CubicRegression, NaturalSpline, Poly
+from etamu.design.basis import Basis, BSpline, CubicRegression, NaturalSpline, Poly, PSpline
 from etamu.design.calls import bind, boolean, listed, literal, numbers, whole
 from etamu.design.contrasts import contrast_name
 from etamu.design.functions import FUNCTIONS, STANDARD, known
@@ -85,6 +85,8 @@ def declare(node: Node) -> Column | Arithmetic | Basis | Category:
             return _poly(node)
         case Call("bs" | "ns" | "cr"):
             return _spline(node)
+        case Call("s"):
+            return _penalised(node)
         case Call("cbind"):
             raise FormulaError("formula: cbind(...) belongs on the left of '~'.")
         case Call("c") | List():
@@ -218,3 +220,14 @@ def _spline(node: Call) -> Basis:
     if df is None or df < 2:
         raise FormulaError("formula: cr() needs `df`, the number of its columns, 2 or more; write for example cr(x, df=5).")
     return CubicRegression(x, df)
+
+
+def _penalised(node: Call) -> PSpline:
+    bound = bind(node, ("x", "df", "degree", "order"))
+    df = whole(bound, "df", "s", 2, 500)
+    degree, order = whole(bound, "degree", "s", 1, 20), whole(bound, "order", "s", 0, 20)
+    found = PSpline(_argument(bound["x"], "s"), 20 if df is None else df, 3 if degree is None else degree, 2 if order is None else order)
+    least = max(found.degree, found.order) + 1
+    if found.df < least:
+        raise FormulaError(f"formula: `df` of s() is {found.df}; with degree={found.degree} and order={found.order} it must be at least {least}.")
+    return found

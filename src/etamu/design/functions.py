@@ -26,7 +26,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {  # elementwise
     "I": np.asarray,
 }
 STANDARD = ("center", "scale")  # elementwise, with constants learnt from the data
-BASES = ("poly", "bs", "ns", "cr")  # several columns from one
+BASES = ("poly", "bs", "ns", "cr", "s")  # several columns from one
 FACTORS = ("C", "factor", "cut", "bin")
 _PLACES = ("offset", "weights", "cbind", "c")  # words of the grammar
 BUILT_IN = frozenset((*FUNCTIONS, *STANDARD, *BASES, *FACTORS, *_PLACES))

@@ -1,7 +1,7 @@
 """One scan of the data learns a formula: batches are added in any number, scans of parts are merged, the spec is finished.
 
 For every variable the scan keeps only what its coding needs: the labels of factors with their counts, and for the numbers
-inside ``center``, ``scale``, ``poly``, ``bs``, ``ns``, ``cr`` and ``bin`` their moments and a sketch of their distribution.
+inside ``center``, ``scale``, ``poly``, ``bs``, ``ns``, ``cr``, ``s`` and ``bin`` their moments and a sketch of their distribution.
 """
 
 from __future__ import annotations

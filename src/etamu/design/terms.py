@@ -8,6 +8,7 @@ factor such as ``C(g)``.  ``algebra.py`` multiplies terms out, ``declare.py`` re
     poly(x, degree, raw=False)                  orthogonal polynomials
     bs(x, df=, knots=, degree=3, intercept=False, bounds=[low, high])   ns(x, df=, knots=, intercept=False, bounds=)
     cr(x, df=)                                  natural cubic spline by its values at df + 1 knots, centred: df columns
+    s(x, df=20, degree=3, order=2)              penalised spline whose smoothness the fit chooses: df - 1 columns
     C(g, contrast, base=, levels=[...])         contrast: treatment, sum, helmert, poly; factor() is the same
     cut(x, [breaks])   bin(x, n)                factors of intervals
     offset(...)   weights(...)                  no terms: they are set aside

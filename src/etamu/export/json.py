@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from etamu.design.encode import DesignSpec
-from etamu.errors import EtamuError, ModelFileError, SpecificationError, UndefinedStatisticError
+from etamu.errors import EtamuError, ModelFileError, SpecificationError, UndefinedStatisticError, chosen
 from etamu.families import ALIASES, FAMILIES, Family, Multinomial, NegativeBinomial, Quasi, Tweedie
+from etamu.inference.constrain import Active, ActiveRow
+from etamu.inference.smooth_terms import Smoothing, Term
 from etamu.links import LINKS, Link, is_power, power, resolve_link
 from etamu.model import Fit
 from etamu.solvers.base import Status, Step, Trace
@@ -97,6 +99,46 @@ def _shape_to_dict(fit: Fit) -> dict[str, Any] | None:
     return None if fit.shape is None else {k: _plain(getattr(fit.shape, k)) for k in ("name", "estimate", "stderror", "loglik")}
 
 
+def _plain_active(active: Active) -> dict[str, Any]:
+    """The constraints that hold with equality."""
+    numbers = ("primal", "dual", "complementarity")
+    return {
+        "rows": [[row.description, row.kind, _plain(row.value), _plain(row.multiplier)] for row in active],
+        "matrix": _plain(active.matrix),
+        "value": _plain(active.value),
+        "inequalities": active.inequalities,
+        **{k: _plain(getattr(active, k)) for k in numbers},
+    }
+
+
+def _read_active(data: Any, width: int) -> Active | None:
+    if data is None:
+        return None
+    rows = tuple(ActiveRow(str(text), chosen("kind", kind, ["lower", "upper", "equal"]), float(v), float(mu)) for text, kind, v, mu in data["rows"])
+    matrix, value = np.reshape(_array(data["matrix"]), (-1, width)), _array(data["value"])
+    if value.shape != (len(matrix),) or len(rows) > len(matrix) or not (np.isfinite(matrix).all() and np.isfinite(value).all()):
+        raise ModelFileError("the file's active constraints are damaged.")
+    return Active(rows, matrix, value, bool(data["inequalities"]), *(float(_number(data[k])) for k in ("primal", "dual", "complementarity")))
+
+
+def _smoothing_to_dict(smoothing: Smoothing | None) -> dict[str, Any] | None:
+    """The smooths, without the penalty that refits would need."""
+    if smoothing is None:
+        return None
+    terms = [[t.name, list(t.columns), *map(_plain, (t.smoothing, t.edf, t.ref_df, t.statistic, t.p_value))] for t in smoothing.terms]
+    return {"criterion": smoothing.criterion, "score": _plain(smoothing.score), "terms": terms, "edf": _plain(smoothing.edf)}
+
+
+def _read_smoothing(data: Any, width: int) -> Smoothing | None:
+    if data is None:
+        return None
+    terms = [Term(str(name), tuple(map(int, columns)), *(float(_number(v)) for v in values)) for name, columns, *values in data["terms"]]
+    edf = _array(data["edf"])
+    if edf.ndim != 1 or len(edf) > width or any(not 0 <= c < width for t in terms for c in t.columns):
+        raise ModelFileError("the file's smooths do not match its coefficients.")
+    return Smoothing(chosen("criterion", data["criterion"], ["reml", "gcv", "ubre"]), float(_number(data["score"])), tuple(terms), edf)
+
+
 def _read_shape(data: Any) -> Any:
     if data is None:
         return None
@@ -132,6 +174,8 @@ def save(fit: Fit, path: Any) -> None:
         "response_levels": None if fit.response_levels is None else _plain(fit.response_levels),
         "class_names": None if fit.class_names is None else list(fit.class_names),
         "bias": fit.bias,
+        "active": None if fit.active is None else _plain_active(fit.active),
+        "smoothing": _smoothing_to_dict(fit.smoothing),
         "shape": _shape_to_dict(fit),
         "known": _statistics(fit),
         "trace": {
@@ -220,7 +264,7 @@ def _check_shapes(data: dict[str, Any], names: tuple[str, ...], coef: np.ndarray
     classes = data["class_names"]
     if (coef.ndim == 2) != (classes is not None) or (classes is not None and (len(classes) != coef.shape[1] or len(data["response_levels"]) < 2)):
         raise ModelFileError("the file's classes do not match its coefficients.")
-    if data.get("bias") not in (None, "mean", "median", "mixed", "jeffreys", "ridge"):
+    if data.get("bias") not in (None, "mean", "median", "mixed", "jeffreys", "ridge", "smooth"):
         raise ModelFileError(f"the file names a bias reduction {data['bias']!r} that does not exist.")
     if not (isinstance(data["nobs"], (int, float)) and data["nobs"] > 0):
         raise ModelFileError(f"the file says it has {data['nobs']!r} observations.")
@@ -255,6 +299,8 @@ def _from_dict(data: dict[str, Any]) -> Fit:
         response_levels=None if levels is None else tuple(_number(levels)),
         class_names=None if data["class_names"] is None else tuple(data["class_names"]),
         bias=data.get("bias"),
+        active=_read_active(data.get("active"), len(names)),
+        smoothing=_read_smoothing(data.get("smoothing"), len(names)),
         shape=_read_shape(data.get("shape")),
         known=known,
     )

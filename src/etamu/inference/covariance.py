@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,11 @@ class Scaling:
 
     center: Array | None
     scale: Array | None
+
+    def keep(self, index: Sequence[int]) -> Scaling:
+        """The scaling of some columns, the first among them."""
+        at = list(index)
+        return Scaling(None if self.center is None else self.center[at], None if self.scale is None else self.scale[at])
 
     def to_user(self, gamma: Array) -> Array:
         """T gamma."""

@@ -1,6 +1,6 @@
-"""Linear hypotheses as text: "x1 = x2", "area[B] = area[C] = 0", "2*x1 + x2 = 0.5" -> L beta = r.
+"""Linear hypotheses as text: "x1 = x2", "area[B] = area[C] = 0", "2*x1 + x2 = 0.5" -> L beta = r; relations with <= and >= too.
 
-Text is cut into the names that the model has, numbers and + - * / = , ; and nothing else; it is never evaluated.
+Text is cut into the names that the model has, numbers and + - * / = <= >= , ; and nothing else; it is never evaluated.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 
 from etamu.errors import FormulaError, LengthError, SpecificationError, unknown
 
-__all__ = ["Hypothesis", "read_hypothesis"]
+__all__ = ["Hypothesis", "read_hypothesis", "read_relations"]
 
 Array = np.ndarray[Any, Any]
 _NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?")
-_WORD = re.compile(r"[^\s=+\-*/,;]+")
+_WORD = re.compile(r"[^\s=<>+\-*/,;]+")
+_RELATIONS = ("<=", ">=", "==", "≤", "≥", "<", ">")  # of two characters first
 _LONGEST = 20_000
 
 
@@ -128,6 +129,9 @@ def _tokens(text: str, labels: Sequence[str], terms: Mapping[str, Sequence[int]]
         elif number is not None and _ends_here(text, number.end(), "0"):
             out.append(("number", float(number.group()), at, number.end()))
             at = number.end()
+        elif relation := next((r for r in _RELATIONS if text.startswith(r, at)), None):
+            out.append(("=" if relation == "==" else "<=" if relation in "<=≤" else ">=", relation, at, at + len(relation)))
+            at += len(relation)
         elif text[at] in "+-*/=,;":
             out.append((text[at], text[at], at, at + 1))
             at += 1
@@ -147,16 +151,60 @@ def _equation(text: str, labels: Sequence[str], terms: Mapping[str, Sequence[int
     tokens = _tokens(text, labels, terms)
     if len(tokens) == 1 and tokens[0][0] == "name" and tokens[0][1] not in labels and tokens[0][1] in terms:
         return [(_unit(j, len(labels)), 0.0) for j in terms[tokens[0][1]]]
-    sides: list[list[tuple[str, Any, int, int]]] = [[]]
-    for token in tokens:
-        if token[0] == "=":
-            sides.append([])
-        else:
-            sides[-1].append(token)
+    sides, relations = _sides(tokens)
+    if any(relation != "=" for relation in relations):
+        raise FormulaError(f"`hypothesis` {text[:80]!r} has an inequality, which these tests have not; write '=', or give a fit em.Linear in constraints=.")
     found = [_linear(side, labels, text) for side in sides]
     if len(found) == 1:
         found.append((np.zeros(len(labels)), 0.0))
     return [(a[0] - b[0], b[1] - a[1]) for a, b in itertools.pairwise(found)]
+
+
+def _sides(tokens: list[tuple[str, Any, int, int]]) -> tuple[list[list[tuple[str, Any, int, int]]], list[str]]:
+    """What stands between the relations, and the relations."""
+    sides: list[list[tuple[str, Any, int, int]]] = [[]]
+    relations: list[str] = []
+    for token in tokens:
+        if token[0] in ("=", "<=", ">="):
+            relations.append(token[0])
+            sides.append([])
+        else:
+            sides[-1].append(token)
+    return sides, relations
+
+
+def read_relations(texts: Sequence[str], labels: Sequence[str]) -> list[tuple[Array, float, float, str]]:
+    """Equations and inequalities between combinations of coefficients: rows with their lower and upper ends, and the words for each.
+
+    Relations may be chained ("0 <= a <= b") and several stand between commas.
+
+    >>> from etamu.inference.hypotheses import read_relations
+    >>> read_relations(["2*a - b <= 3"], ["a", "b"])
+    [(array([ 2., -1.]), -inf, 3.0, '2*a - b <= 3')]
+    """
+    out: list[tuple[Array, float, float, str]] = []
+    for text in texts:
+        if len(text) > _LONGEST:
+            raise FormulaError(f"`Linear` has a text of {len(text):,} characters; the limit is {_LONGEST:,}.")
+        for part in _split(text, labels, {}):
+            out += _relations(part, labels)
+    return out
+
+
+def _relations(text: str, labels: Sequence[str]) -> list[tuple[Array, float, float, str]]:
+    sides, relations = _sides(_tokens(text, labels, {}))
+    if not relations:
+        raise FormulaError(f"`Linear` {text[:80]!r} has no relation; write '=', '<=' or '>=' between its two sides.")
+    found = [_linear(side, labels, text, "Linear") for side in sides]
+    words = [text[side[0][2] : side[-1][3]] for side in sides]
+    out = []
+    for relation, (a, here), (b, there), left, right in zip(relations, found, found[1:], words, words[1:]):
+        row, value = a - b, there - here
+        if not row.any() or not np.isfinite(row).all() or not np.isfinite(value):
+            raise SpecificationError(f"`Linear` {left} {relation} {right} restricts no coefficient; name at least one, with finite numbers.")
+        low, high = (-np.inf if relation == "<=" else value), (np.inf if relation == ">=" else value)
+        out.append((row, low, high, f"{left} {relation} {right}"))
+    return out
 
 
 def _unit(j: int, size: int) -> Array:
@@ -165,12 +213,12 @@ def _unit(j: int, size: int) -> Array:
     return out
 
 
-def _linear(tokens: list[tuple[str, Any, int, int]], labels: Sequence[str], text: str) -> tuple[Array, float]:
+def _linear(tokens: list[tuple[str, Any, int, int]], labels: Sequence[str], text: str, what: str = "hypothesis") -> tuple[Array, float]:
     """The coefficients and the constant of one side."""
     row, constant, at = np.zeros(len(labels)), 0.0, 0
 
     def wrong() -> FormulaError:
-        return FormulaError(f"`hypothesis` {text[:80]!r} cannot be read; write sums of numbers times names, such as '2*x1 - x2 = 0.5'.")
+        return FormulaError(f"`{what}` {text[:80]!r} cannot be read; write sums of numbers times names, such as '2*x1 - x2 = 0.5'.")
 
     if not tokens:
         raise wrong()

@@ -60,11 +60,11 @@ class Influence:
                 weight = rows.slab.pull("expected")[1]
             pearson = np.where(weight > 0, score * score / weight, 0.0)
             left = np.where(1.0 - h > FULL, 1.0 - h, np.nan)  # a row that is fitted exactly has no distance
-            return h, pearson * h / (left**2 * fit.dispersion * fit.rank)
+            return h, pearson * h / (left**2 * fit.dispersion * fit.edf)
 
     def _ratios_of(self, rows: Rows) -> tuple[Array, Array]:
         """DFFITS and the covariance ratio."""
-        p, df, h = self.fit.rank, self.fit.df_residual, rows.leverage
+        p, df, h = self.fit.edf, self.fit.df_residual, rows.leverage
         with np.errstate(all="ignore"):
             e = rows.deviance / (rows.without * np.sqrt(1.0 - h))
             return e * np.sqrt(h / (1.0 - h)), 1.0 / ((1.0 - h) * ((df - 1 + e * e) / df) ** p)

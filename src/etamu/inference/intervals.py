@@ -12,7 +12,7 @@ import numpy as np
 from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.inference.profile import limits
 from etamu.inference.rowwise import factor_of
-from etamu.inference.tests import hypothesis_of, require_converged
+from etamu.inference.tests import hypothesis_of, refuse_constrained, require_converged
 from etamu.inference.wald import check_level, quantile
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def confint(fit: Fit, level: float, method: str, which: Any, vcov: Any, adjust: 
     if method == "wald":
         return _wald(fit, rows, known, level, vcov, df, adjust, found is None)
     require_converged(fit, f"a {method} interval")
+    if method == "score":
+        refuse_constrained(fit, "a score interval")
     cutoff, factor = quantile(level, df), factor_of(fit)
     out = np.full((len(rows), 2), np.nan)
     for k in np.flatnonzero(known):

@@ -167,6 +167,8 @@ def _refits(fit: Fit, problem: Callable[[int], Problem], count: int, progress: P
     """The coefficients of problems 0, 1, ..., several at a time; a resample that has no maximum counts as what it is: undefined."""
     if fit.bias is not None:
         raise SpecificationError(f"resamples are fitted by maximum likelihood, and this fit is not ({fit.bias}); use 'model' or 'HC3'.")
+    if fit.active is not None:
+        raise SpecificationError("resamples are fitted without the constraints that this fit is under; use 'model' or 'HC3', or resample the rows yourself.")
     control = replace(fit.control, threads=1)
     gamma = fit._estimate().gamma
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from etamu.design.columns import Levels, Part
 from etamu.errors import UndefinedStatisticError
+from etamu.inference.constrain import confined
+from etamu.inference.penalised import with_penalty
 from etamu.rows import RowTerms, multinomial_terms, row_terms
 from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise
 from etamu.sources.memory import Memory
@@ -104,14 +106,18 @@ def at_estimate(fit: Fit, information: str | None = None) -> Sums:
     e = fit._estimate()
     if fit.bias == "ridge":  # whose information has the penalty in it
         return e.sums
+    if fit.smoothing is not None and fit.smoothing.penalty is not None:
+        plain = open_source(fit._problem(), fit.control.threads).sum(Request(e.gamma, 2, information or fit.control.information))
+        return with_penalty(plain, fit.smoothing.penalty)
     if information is None and (e.sums.form != "gram" or e.sums.information is None or getattr(e.sums.information, "dtype", np.dtype(float)).char == "g"):
         return e.sums
     return open_source(fit._problem(), fit.control.threads).sum(Request(e.gamma, 2, information or fit.control.information))
 
 
 def factor_of(fit: Fit, sums: Sums | None = None) -> Factorised | FactorisedArrow:
-    """The factor of the information at the estimate."""
-    found = factorise(at_estimate(fit) if sums is None else sums)
+    """The factor of the information at the estimate, within the constraints that are active."""
+    sums = at_estimate(fit) if sums is None else sums
+    found = factorise(sums) if fit.active is None else confined(fit, sums)
     if found is None:
         raise UndefinedStatisticError(
             f"the information of this fit is singular (status {fit.status.name}), so this statistic does not exist; {fit.status.value}"

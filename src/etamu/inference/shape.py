@@ -31,7 +31,7 @@ from etamu.sums import Request
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["Found", "Shape", "dispersion_by", "fit_shape"]
+__all__ = ["Found", "Shape", "dispersion_by", "fit_shape", "loglik_at"]
 
 Array = np.ndarray[Any, Any]
 _LARGEST = 1e7  # theta beyond which counts vary no more than Poisson ones
@@ -163,14 +163,14 @@ def _negative_binomial(problem: Problem | Streamed, gamma: Array, control: Contr
 
     def profile(value: float) -> float:
         own = problem.change(family=NegativeBinomial(value))
-        return _loglik(own, np.asarray(again(own, start, control).beta, dtype=float), 1.0, control)
+        return loglik_at(own, np.asarray(again(own, start, control).beta, dtype=float), 1.0, control)
 
     family = NegativeBinomial(theta)
-    loglik = _loglik(problem.change(family=family), gamma, 1.0, control)
+    loglik = loglik_at(problem.change(family=family), gamma, 1.0, control)
     return Found(family, gamma, Shape("theta", theta, 1 / math.sqrt(information), loglik, profile, (0.0, math.inf)))
 
 
-def _loglik(problem: Problem | Streamed, gamma: Array, phi: float, control: Control) -> float:
+def loglik_at(problem: Problem | Streamed, gamma: Array, phi: float, control: Control) -> float:
     """Log-likelihood at given phi, with weights that divide it and frequencies that count."""
 
     def kernel(part: Problem, rows: slice, eta: Array) -> Array:
@@ -230,7 +230,7 @@ def _best_phi(problem: Problem | Streamed, gamma: Array, near: float | None, con
         sums = open_source(problem, control.threads).sum(Request(gamma, 1))
         near = sums.pearson / sums.n
     middle = math.log(near)
-    found = minimize_scalar(lambda t: -_loglik(problem, gamma, math.exp(t), control), bracket=(middle - 0.05, middle + 0.05), method="brent", tol=1e-6)
+    found = minimize_scalar(lambda t: -loglik_at(problem, gamma, math.exp(t), control), bracket=(middle - 0.05, middle + 0.05), method="brent", tol=1e-6)
     return math.exp(float(found.x)), -float(found.fun)
 
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from etamu.errors import SpecificationError
 from etamu.inference.covariance import Scaling
+from etamu.inference.penalised import penalised, with_penalty
 from etamu.solvers.base import Control, Solution
 from etamu.solvers.newton import newton
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
-from etamu.sums import Arrow, Objective, Request, Sums
+from etamu.sums import Request
 from etamu.traits import traits
 
 __all__ = ["read_alpha", "shrink"]
@@ -47,24 +48,4 @@ def shrink(problem: Problem | Streamed, start: Array, alpha: float, scaling: Sca
         penalty = np.repeat(penalty[:, None], start.shape[1], axis=1)
     found = newton(penalised(source.sum, penalty), start, control, problem=replace(traits(problem), damped=True, wide=False, constant=False))
     plain = source.sum(Request(found.beta, 2, control.information))
-    return replace(found, sums=_with(plain, penalty, plain.deviance))
-
-
-def penalised(objective: Objective, penalty: Array) -> Objective:
-    """Deviance + sum penalty beta^2, with its score and information."""
-
-    def sums_at(request: Request) -> Sums:
-        sums = objective(request)
-        beta = request.beta
-        out = _with(sums, penalty, sums.deviance + float((penalty * beta**2).sum()))
-        return out if sums.score is None else replace(out, score=sums.score - penalty * beta)
-
-    return sums_at
-
-
-def _with(sums: Sums, penalty: Array, deviance: float) -> Sums:
-    information = sums.information
-    if information is not None:
-        diagonal = penalty if penalty.ndim == 1 else penalty.T.ravel()
-        information = information.plus(diagonal) if isinstance(information, Arrow) else information + np.diag(diagonal)
-    return replace(sums, deviance=deviance, information=information)
+    return replace(found, sums=with_penalty(plain, penalty))

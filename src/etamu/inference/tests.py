@@ -27,7 +27,7 @@ from etamu.inference.under import criterion, under
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["Test", "hypothesis_of", "refuse_reduced", "require_converged", "test", "verdict"]
+__all__ = ["Test", "hypothesis_of", "refuse_constrained", "refuse_reduced", "require_converged", "test", "verdict"]
 
 Array = np.ndarray[Any, Any]
 METHODS = ("wald", "lr", "score")
@@ -83,8 +83,17 @@ def require_converged(fit: Fit, what: str) -> None:
 
 
 def refuse_reduced(fit: Fit, what: str) -> None:
+    if fit.bias == "smooth":
+        raise UndefinedStatisticError(f"{what} compares maxima of the likelihood, and this fit penalises its smooths; see fit.smooths, or compare fits by AIC.")
     if fit.bias is not None:
         raise UndefinedStatisticError(f"{what} compares maxima of the likelihood, and this fit is bias-reduced ({fit.bias}); use fit.test.")
+    refuse_constrained(fit, what)
+
+
+def refuse_constrained(fit: Fit, what: str) -> None:
+    """What fits again by itself would forget the constraints."""
+    if fit.active is not None:
+        raise UndefinedStatisticError(f"{what} fits the model again, without the constraints that this fit is under; fit both yourself and compare them.")
 
 
 def hypothesis_of(fit: Fit, given: Any, independent: bool = True) -> Hypothesis:
@@ -113,6 +122,8 @@ def _wald(fit: Fit, found: Hypothesis, vcov: Any) -> float:
     require_converged(fit, "a Wald test")
     _refuse_aliased(fit, found)
     used = found.matrix.any(axis=0)
+    if fit.smoothing is not None and fit.smoothing.columns.intersection(np.flatnonzero(used).tolist()):
+        raise UndefinedStatisticError("a Wald test of penalised coefficients has no known level, as they are drawn towards zero; fit.smooths tests a smooth whole.")
     matrix = found.matrix[:, used]
     gap = matrix @ fit._flat(fit.coef)[used] - found.value
     spread = matrix @ fit.vcov(vcov)[np.ix_(used, used)] @ matrix.T
@@ -135,8 +146,11 @@ def _ratio(fit: Fit, found: Hypothesis, vcov: Any) -> float:
 
 
 def _score(fit: Fit, found: Hypothesis, vcov: Any) -> float:
+    if fit.bias == "smooth":
+        raise UndefinedStatisticError("score tests are of the likelihood, and this fit penalises its smooths; use method='wald'.")
     if fit.bias is not None:
         raise UndefinedStatisticError("score tests are of the likelihood, and this fit solves an adjusted score; use method='lr' or 'wald'.")
+    refuse_constrained(fit, "a score test")
     beta, _ = _under(fit, found)
     return score_statistic(fit._problem(), beta, fit.control) / fit.dispersion
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etamu.errors import UndefinedStatisticError
+
 if TYPE_CHECKING:
     from etamu.inference.existence import Separation
     from etamu.inference.influence import Influence
@@ -234,7 +236,11 @@ def relativities(fit: Fit, level: float = 0.95, *, vcov: Any = "model", method: 
 def separation(fit: Fit) -> Separation:
     """Whether the estimate exists: rows, direction and coefficients of a separation; see :func:`em.separation`."""
     from etamu.inference.existence import certify
+    from etamu.inference.tests import refuse_constrained
 
+    refuse_constrained(fit, "a certificate of separation")
+    if fit.smoothing is not None:
+        raise UndefinedStatisticError("a certificate of separation is of a fit without a penalty, and s() has one; ask of the formula with bs() or ns() for s().")
     e, p = fit._estimate(), len(fit.names)
     names = fit.class_names or ("",)
     if e.expansion is not None:  # classes beside the first

@@ -30,6 +30,7 @@ class Summary:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    smooths: Table | None = None
 
     def __str__(self) -> str:
         return _text(self)
@@ -49,7 +50,7 @@ class Summary:
         """Facts and the table in Markdown."""
         title, _, formula = self.title.partition("\n")
         facts = ", ".join(f"{k} {v}" for k, v in self.facts)
-        parts = [f"**{title}**", f"`{formula}`" if formula else "", facts, self._table().to_markdown(), *self.notes]
+        parts = [f"**{title}**", f"`{formula}`" if formula else "", facts, self._table().to_markdown(), self.smooths.to_markdown() if self.smooths else "", *self.notes]
         return "\n\n".join(part for part in parts if part)
 
     def to_latex(self) -> str:
@@ -92,7 +93,8 @@ def summarise(fit: Fit, level: float = 0.95, vcov: Any = "model", stars: bool = 
         notes.append(f"standard errors: {vcov if isinstance(vcov, str) else _name_of(vcov)}")
     if stars:
         notes.append("*** p < 0.001, ** p < 0.01, * p < 0.05, . p < 0.1")
-    return Summary(title, tuple(_facts(fit)), header, tuple(_folded(fit, rows, fold)), tuple(notes))
+    smooths = None if fit.smoothing is None else fit.smooths
+    return Summary(title, tuple(_facts(fit)), header, tuple(_folded(fit, rows, fold)), tuple(notes), smooths)
 
 
 def _name_of(vcov: Any) -> str:
@@ -106,6 +108,8 @@ def _row(fit: Fit, table: Any, j: int, stars: bool) -> tuple[str, ...]:
         return (name, "aliased", "", "", "", "", "", *more)
     if name in fit.diverging:
         return (name, "no finite", "estimate", "", "", "", "", *more)
+    if fit.active is not None and fit.active.pinned[j]:
+        return (name, format_number(table.estimate[j]), "active", "", "", "", "", *more)
     p = table.p_value[j]
     statistic = f"{table.statistic[j]:.3f}" if np.isfinite(table.statistic[j]) else "NA"
     shown = format_p(p)
@@ -128,14 +132,17 @@ def _stars(p: float) -> str:
 
 
 def _folded(fit: Fit, rows: list[tuple[str, ...]], fold: int | None) -> list[tuple[str, ...]]:
-    """The rows, those of long terms cut short."""
+    """The rows, those of long terms cut short and those of smooths left out."""
+    hidden = set() if fit.smoothing is None else fit.smoothing.columns
     if fold is None or fit.class_names is not None or fit.spec is None:
-        return rows
+        return [row for j, row in enumerate(rows) if j not in hidden]
     from etamu.inference.residuals import partial_columns
 
     out, at = rows[: int(fit.intercept)], int(fit.intercept)
     for term, own in partial_columns(fit).items():
-        if len(own) > fold:
+        if hidden.issuperset(range(at, at + len(own))) and hidden:
+            pass
+        elif len(own) > fold:
             shown = max(1, fold // 4)
             blank = ("",) * (len(rows[0]) - 1)
             out += [*rows[at : at + shown], (f"... {len(own) - shown} more of {term}, see coef_table()", *blank)]
@@ -149,7 +156,7 @@ def _facts(fit: Fit) -> list[tuple[str, str]]:
     dispersion = format_number(fit.dispersion) + (" (fixed)" if fit.family.dispersion_known else "")
     facts = [
         ("observations", f"{fit.nobs:,}"),
-        ("residual df", f"{fit.df_residual:,}"),
+        ("residual df", f"{fit.df_residual:,}" if fit.smoothing is None else f"{fit.df_residual:,.2f}"),
         ("deviance", format_number(fit.deviance, 7)),
         ("null deviance", _or_dash(lambda: format_number(fit.null_deviance, 7))),
         ("dispersion", dispersion),
@@ -173,8 +180,12 @@ def _notes(fit: Fit) -> list[str]:
         notes.append(f"{fit.status.name.lower().replace('_', ' ')}: {fit.status.value}")
     if fit.bias == "ridge":
         notes.append("ridge: estimates are shrunk towards zero, and the covariance is the posterior one, phi (H + P)^-1")
+    elif fit.bias == "smooth":
+        notes.append("standard errors are the Bayesian ones, phi (H + S)^-1; residual df and AIC count effective degrees of freedom")
     elif fit.bias is not None:
         notes.append(f"bias-reduced estimates ({fit.bias})")
+    if fit.active is not None:
+        notes.append(_constraints(fit.active))
     if fit.diverging:
         notes.append("diverging: " + _listed(fit.diverging))
     if fit.aliased:
@@ -187,6 +198,13 @@ def _notes(fit: Fit) -> list[str]:
     if not fit.family.dispersion_known and fit.df_residual <= 0:
         notes.append("no residual degrees of freedom: dispersion and standard errors do not exist")
     return notes
+
+
+def _constraints(active: Any) -> str:
+    """Which constraints hold with equality, and what the standard errors are then."""
+    if not len(active):
+        return "constraints: none is active"
+    return f"active constraints: {_listed(tuple(row.description for row in active))}; standard errors are within them"
 
 
 def _listed(names: tuple[str, ...], most: int = 12) -> str:
@@ -202,6 +220,8 @@ def _text(s: Summary) -> str:
         first, rest = row[0].ljust(widths[0]), [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join([first, *rest]).rstrip())
     lines.append("-" * total)
+    if s.smooths is not None:
+        lines += [str(s.smooths), "-" * total]
     return "\n".join([*lines, *s.notes])
 
 
@@ -230,8 +250,9 @@ def _html(s: Summary) -> str:
     facts = " &middot; ".join(f"{html.escape(k)} <b>{html.escape(v)}</b>" for k, v in s.facts)
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in s.rows)
     notes = "".join(f"<p>{html.escape(n)}</p>" for n in s.notes)
+    smooths = "" if s.smooths is None else s.smooths._repr_html_()
     code = f"<div><code>{html.escape(formula)}</code></div>" if formula else ""
     return (
         f'<div class="etamu-summary"><div><b>{html.escape(title)}</b></div>{code}<div>{facts}</div>'
-        f"<table><thead><tr>{cells('th', s.header)}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+        f"<table><thead><tr>{cells('th', s.header)}</tr></thead><tbody>{body}</tbody></table>{smooths}{notes}</div>"
     )

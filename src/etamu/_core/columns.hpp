@@ -1,0 +1,134 @@
+// Columns one by one, for designs with more of them than rows: a scan in 16 bits that says which columns matter, and exact
+// products of the few that do.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <vector>
+#include "core.hpp"
+#include "pack.hpp"
+#include "vec.hpp"
+
+namespace {
+using namespace etamu;
+
+typedef int16_t S16 __attribute__((vector_size(ETAMU_BYTES / 2)));  // as many as F has floats
+typedef int32_t S32 __attribute__((vector_size(ETAMU_BYTES)));
+
+constexpr int64_t CHUNK = 1024;  // rows whose products are summed in floats
+
+// A column in 16 bits: x ~ unit * out.  Returns unit; `squares` is the sum of x^2.
+double quantise(const Column& column, int64_t rows, int16_t* out, double* squares) {
+    alignas(64) double x[CHUNK];
+    double largest = 0, total = 0;
+    for (int pass = 0; pass < 2; ++pass) {
+        const double per = largest > 0 ? 32767 / largest : 0;
+        for (int64_t first = 0; first < rows; first += CHUNK) {
+            const int count = int(std::min(CHUNK, rows - first));
+            gather_column(column, first, count, x);
+            if (pass == 0) {
+                V top{}, sum_v{};
+                std::fill(x + count, x + (count + L - 1) / L * L, 0.0);
+                for (int k = 0; k < count; k += L) { V v = load(x + k); top = max(abs(v), top); sum_v += v * v; }
+                for (int s = 0; s < L; ++s) largest = std::max(largest, top[s]);
+                total += sum(sum_v);
+            } else {
+                for (int k = 0; k < count; ++k) out[first + k] = int16_t(std::lrint(x[k] * per));
+            }
+        }
+    }
+    *squares = total;
+    return largest / 32767;
+}
+
+// sum_k x_k v_k for a column in 16 bits; both are padded with zeros to whole registers
+double scan(const int16_t* x, const float* v, int64_t rows) {
+    constexpr int N = ETAMU_BYTES / 4;
+    double total = 0;
+    for (int64_t first = 0; first < rows; first += CHUNK) {
+        const int64_t stop = std::min(first + CHUNK, rows);
+        F a{}, b{}, c{}, d{};
+        int64_t k = first;
+        auto part = [&](int64_t at) {
+            S16 s;
+            std::memcpy(&s, x + at, sizeof s);
+            return __builtin_convertvector(__builtin_convertvector(s, S32), F) * load(v + at);
+        };
+        for (; k + 4 * N <= stop; k += 4 * N) { a += part(k); b += part(k + N); c += part(k + 2 * N); d += part(k + 3 * N); }
+        for (; k < stop; k += N) a += part(k);
+        F s = (a + b) + (c + d);
+        for (int i = 0; i < N; ++i) total += s[i];
+    }
+    return total;
+}
+
+double dot(const double* x, const double* y, int64_t n) {
+    V a{}, b{}, c{}, d{};
+    int64_t k = 0;
+    for (; k + 4 * L <= n; k += 4 * L) {
+        a += load(x + k) * load(y + k);
+        b += load(x + k + L) * load(y + k + L);
+        c += load(x + k + 2 * L) * load(y + k + 2 * L);
+        d += load(x + k + 3 * L) * load(y + k + 3 * L);
+    }
+    for (; k + L <= n; k += L) a += load(x + k) * load(y + k);
+    double s = sum((a + b) + (c + d));
+    for (; k < n; ++k) s += x[k] * y[k];
+    return s;
+}
+
+// out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns
+ETAMU_INLINE void tile(const double* const a[4], const double* const x[3], int64_t n, double out[4][3]) {
+    V acc[4][3] = {};
+    for (int64_t k = 0; k < n; k += L) {
+        V u[3] = {load(x[0] + k), load(x[1] + k), load(x[2] + k)};
+        for (int i = 0; i < 4; ++i) {
+            V v = load(a[i] + k);
+            for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
+        }
+    }
+    for (int i = 0; i < 4; ++i) for (int j = 0; j < 3; ++j) out[i][j] += sum(acc[i][j]);
+}
+
+// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i; columns are padded with zeros to whole registers
+void gram_columns(const double* const* x, const double* w, int64_t rows, int first, int last, double* g, int64_t ld) {
+    constexpr int64_t RUN = 512;
+    alignas(64) double weighted[4][RUN];
+    for (int i = first; i < last; ++i) std::fill(g + i * ld, g + i * ld + i + 1, 0.0);
+    for (int64_t start = 0; start < rows; start += RUN) {
+        const int64_t n = std::min(RUN, (rows - start + L - 1) / L * L);
+        for (int i = first; i < last; i += 4) {
+            const int high = std::min(4, last - i);
+            const double* a[4];
+            for (int r = 0; r < 4; ++r) {
+                a[r] = weighted[r];
+                const double* from = x[i + std::min(r, high - 1)] + start;
+                for (int64_t k = 0; k < n; k += L) store(weighted[r] + k, load(from + k) * load(w + start + k));
+            }
+            for (int j = 0; j < i + high; j += 3) {
+                const int wide = std::min(3, i + high - j);
+                const double* c[3];
+                for (int r = 0; r < 3; ++r) c[r] = x[j + std::min(r, wide - 1)] + start;
+                double out[4][3] = {};
+                tile(a, c, n, out);
+                for (int r = 0; r < high; ++r)
+                    for (int t = 0; t < wide; ++t) if (j + t <= i + r) g[(i + r) * ld + j + t] += out[r][t];
+            }
+        }
+    }
+}
+
+// out[k] += sum_j b_j x_jk over rows [first, last)
+void add_columns(const double* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
+    constexpr int64_t RUN = 1024;
+    for (int64_t start = first; start < last; start += RUN) {
+        const int64_t stop = std::min(start + RUN, last);
+        int j = 0;
+        for (; j + 4 <= count; j += 4) {
+            const double *p = x[j], *q = x[j + 1], *r = x[j + 2], *s = x[j + 3];
+            for (int64_t k = start; k < stop; ++k) out[k] += (b[j] * p[k] + b[j + 1] * q[k]) + (b[j + 2] * r[k] + b[j + 3] * s[k]);
+        }
+        for (; j < count; ++j) for (int64_t k = start; k < stop; ++k) out[k] += b[j] * x[j][k];
+    }
+}
+
+}  // namespace

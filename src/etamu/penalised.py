@@ -1,0 +1,317 @@
+"""Penalised fits: what a penalty is on a design, which solver follows it, and from where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from etamu.design.columns import Column, Levels, Sparse
+from etamu.design.encode import DesignSpec, term_columns
+from etamu.errors import SpecificationError
+from etamu.families import Gaussian
+from etamu.inference.covariance import Scaling
+from etamu.links import LINKS
+from etamu.penalties import Columns, Pieces
+from etamu.penalties.base import Penalty
+from etamu.solvers.base import Control
+from etamu.solvers.columnwise import Columnwise, Point
+from etamu.solvers.descent import Bounds
+from etamu.solvers.gramwise import Gramwise
+from etamu.solvers.polyhedron import Rows
+from etamu.sources.access import open_columns
+from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed, open_source
+from etamu.standardise import standardise
+from etamu.starting import default_start
+from etamu.traits import cheap_arithmetic, is_wide
+
+__all__ = ["Engine", "NotBounds", "Prepared", "alphas_from", "columns_of", "prepare", "solve_at"]
+
+Array = np.ndarray[Any, Any]
+_COLUMNWISE = 400  # coefficients from which columns are taken one by one
+_GRAM_MOST = 5_000  # coefficients whose information is still formed
+_ALONE = 1e-16  # share of the objective that may be left above its minimum, where one solution is asked for
+_STEPS = 12  # alphas on the way to one that is asked for alone
+
+
+class Engine(Protocol):
+    """A path of solutions, whichever solver makes it."""
+
+    left: float
+
+    def begin(self) -> None: ...
+    def change(self, pieces: Pieces) -> None: ...
+    def first_alpha(self) -> float: ...
+    def at(self, alpha: float, last: float | None = None) -> Point: ...
+    def path(self, alphas: Array, each: Any = None) -> Iterator[Point]: ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A problem on the scale it is solved on, its penalty at alpha = 1 on that scale, and the name and reason of the solver."""
+
+    problem: Problem | Streamed
+    scaling: Scaling
+    pieces: Pieces
+    bounds: Bounds
+    intercept: bool
+    control: Control
+    solver: str
+    reason: str
+
+    def engine(self, start: Array | None = None) -> Engine:
+        """The solver, before its first step."""
+        problem, control = self.problem, self.control
+        if self.solver == "columnwise":
+            assert isinstance(problem, Problem)
+            return Columnwise(open_columns(problem, control.threads), self.pieces, self.bounds, control.information, control.max_iter)
+        source = open_source(problem, control.threads)
+        beta = default_start(problem, source, self.intercept) if start is None else start
+        quadratic = isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"] and problem.equations is None
+        return Gramwise(
+            source.sum, beta, self.pieces, self.bounds, control.information, control.max_iter,
+            quadratic=quadratic, wide=is_wide(problem), cheap=cheap_arithmetic(problem),
+        )  # fmt: skip
+
+    def on(self, problem: Problem) -> Prepared:
+        """The same of other rows, on the same scale."""
+        return replace(self, problem=problem)
+
+    def gamma(self, point: Point) -> Array:
+        """The coefficients on the fit's scale, in the problem's shape."""
+        shape = self.problem.shape
+        flat = np.zeros(math.prod(shape))
+        flat[point.index] = point.values
+        if len(shape) == 1:
+            return flat
+        return _centred(np.ascontiguousarray(flat.reshape(shape[1], shape[0]).T), self.problem, self.intercept)
+
+    def coefficients(self, point: Point) -> Array:
+        """The coefficients in the user's units; what the penalty set to 0 is 0."""
+        return self.scaling.to_user(self.gamma(point))
+
+
+def _centred(beta: Array, problem: Problem | Streamed, intercept: bool) -> Array:
+    """Of a predictor for every class: the intercepts that sum to 0, among those that give the same probabilities."""
+    if problem.reference is None and intercept:
+        beta[0] -= beta[0].mean()
+    return beta
+
+
+def columns_of(problem: Problem | Streamed, spec: DesignSpec | None, intercept: bool, spread: bool) -> Columns:
+    """The coefficients as penalties see them; ``spread`` asks for the columns' standard deviations, which cost a pass."""
+    names = tuple(problem.design.names)
+    free = (0,) if intercept else ()
+    terms = {t: tuple(at) for t, at in term_columns(spec).items()} if spec is not None else {n: (j,) for j, n in enumerate(names) if j not in free}
+    return Columns(names, terms, free, _spread(problem) if spread else np.ones(len(names)), {} if spec is None else _chains(spec, terms))
+
+
+def _chains(spec: DesignSpec, terms: dict[str, tuple[int, ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """For each factor that is a term by itself in treatment coding: its levels from the base upwards, and downwards."""
+    out: dict[str, tuple[tuple[int, ...], ...]] = {}
+    for node, factor in spec.factors:
+        for name, at in terms.items():
+            if len(at) == factor.count - 1 - factor.missing * 0 and name == _written(node) and factor.contrast == "treatment":
+                below, above = at[: factor.base][::-1], at[factor.base : len(factor.levels) - 1]
+                out[name] = tuple(chain for chain in (above, below) if chain)
+    return out
+
+
+def _written(node: Any) -> str:
+    from etamu.design.parser import write
+
+    return write(node)
+
+
+def _spread(problem: Problem | Streamed) -> Array:
+    """Weighted standard deviation of each column, by two sums over the rows about a value among them."""
+    width = problem.design.width
+    total, first, second, about = 0.0, np.zeros(width), np.zeros(width), None
+    for part in problem.batches():
+        plain = part.design.standardised(None, None)  # type: ignore[arg-type]
+        if any(isinstance(p, (Levels, Sparse)) for p in plain.parts) and width > 2_000:
+            total, first, second = _sparse_moments(part, plain, total, first, second)
+            about = np.zeros(width)
+            continue
+        for a in range(0, part.rows, 4096):
+            rows = slice(a, min(a + 4096, part.rows))
+            x, w = plain.block(rows), part.vectors(rows)[1]
+            about = x.mean(axis=0) if about is None else about
+            x -= about
+            total += float(w.sum())
+            first += w @ x
+            second += w @ (x * x)
+    return np.asarray(np.sqrt(np.maximum(second / total - (first / total) ** 2, 0.0)))
+
+
+def _sparse_moments(part: Problem, design: Any, total: float, first: Array, second: Array) -> tuple[float, Array, Array]:
+    """The same about 0, column part by column part, for designs too wide to be written out."""
+    w = part.vectors(slice(0, part.rows))[1]
+    for at, p in design.placed():
+        if isinstance(p, Column):
+            x = np.empty((part.rows, 1))
+            p.read(slice(0, part.rows), x)
+            first[at] += float(w @ x[:, 0])
+            second[at] += float(w @ x[:, 0] ** 2)
+        elif isinstance(p, Levels):
+            slot = p.slots[p.codes]
+            used = slot >= 0
+            x = np.ones(part.rows) if p.times is None else np.asarray(p.times, dtype=float)
+            first[at : at + len(p.names)] += np.bincount(slot[used], (w * x)[used], minlength=len(p.names))
+            second[at : at + len(p.names)] += np.bincount(slot[used], (w * x * x)[used], minlength=len(p.names))
+        else:
+            row = np.repeat(np.arange(part.rows), np.diff(p.indptr))
+            first[at : at + len(p.names)] += np.bincount(p.indices, w[row] * p.data, minlength=len(p.names))
+            second[at : at + len(p.names)] += np.bincount(p.indices, w[row] * p.data**2, minlength=len(p.names))
+    return total + float(w.sum()), first, second
+
+
+def prepare(problem: Problem | Streamed, spec: DesignSpec | None, intercept: bool, penalty: Any, control: Control, rows: Rows | tuple[Array, Array] | None = None) -> Prepared:
+    """The problem as it is solved: standardised, with the penalty (as if its alpha were 1) and its constraints as bounds on that scale."""
+    if not isinstance(penalty, Penalty):
+        raise SpecificationError(f"`penalty` is a {type(penalty).__name__}; pass em.ElasticNet(alpha=...), em.Lasso, em.Ridge, em.GroupLasso, ...")
+    columns = columns_of(problem, spec, intercept, _asks_for_spread(penalty))
+    _refuse_constant(penalty, columns)
+    pieces = penalty.at(1.0).pieces(columns)
+    if rows is not None and problem.equations is not None:
+        raise SpecificationError("`constraints` go with models of one equation; a multinomial response has several.")
+    if isinstance(rows, tuple):
+        low: Array | None
+        high: Array | None
+        low, high = rows
+    else:
+        pieces, low, high = (pieces, None, None) if rows is None else _bounded(pieces, columns, rows)
+    scaled, scaling = standardise(problem, intercept)
+    held = sorted({j for run in (*pieces.groups, *pieces.chains) for j in run})
+    if held and scaling.scale is not None:  # their penalty is not one of each coordinate's own
+        scale = scaling.scale.copy()
+        scale[held] = 1.0
+        scaling = Scaling(scaling.center, scale)
+        scaled = scaled.change(design=scaled.design.standardised(scaled.design.center, scale))
+    scale = np.ones(columns.width) if scaling.scale is None else scaling.scale
+    own = pieces.scaled(scale)
+    bounds = Bounds.none(columns.width) if low is None or high is None else Bounds(low / scale, high / scale)
+    if problem.equations is not None:
+        own, bounds = own.repeated(problem.equations, getattr(penalty, "grouped", False)), Bounds.none(columns.width * problem.equations)
+    elif getattr(penalty, "grouped", False):
+        raise SpecificationError("`grouped` joins the classes of a multinomial response; this model has one equation.")
+    solver, reason = _choose(scaled, own)
+    return Prepared(scaled, scaling, own, bounds, intercept, control, solver, reason)
+
+
+def _bounded(pieces: Pieces, columns: Columns, rows: Rows) -> tuple[Pieces, Array, Array]:
+    """Constraints as bounds of coordinates: of coefficients, or of the differences of neighbouring levels, in which they may be written too.
+
+    Raises NotBounds where they are neither.
+    """
+    alone = (rows.matrix != 0).sum(axis=1) <= 1
+    touched = set(np.flatnonzero((rows.matrix[~alone] != 0).any(axis=0)).tolist())
+    taken = {j for chain in pieces.chains for j in chain}
+    for chains in columns.chains.values():
+        if any(j in touched and j not in taken for chain in chains for j in chain):
+            inside = [j for chain in chains for j in chain]
+            if pieces.l1[inside].any() or any(set(g) & set(inside) for g in pieces.groups):
+                raise NotBounds
+            pieces = replace(pieces, chains=pieces.chains + chains)
+    matrix = pieces.slopes_of_differences(rows.matrix.T).T
+    low, high = np.full(columns.width, -np.inf), np.full(columns.width, np.inf)
+    if ((matrix != 0).sum(axis=1) > 1).any() or matrix[:, list(columns.free)].any() or any(set(g) & set(np.flatnonzero(matrix.any(axis=0))) for g in pieces.groups):
+        raise NotBounds
+    for row, lower, upper in zip(matrix, rows.lower, rows.upper):
+        j = int(np.flatnonzero(row)[0]) if row.any() else -1
+        if j < 0:
+            continue
+        ends = sorted((lower / row[j], upper / row[j]))
+        low[j], high[j] = max(low[j], ends[0]), min(high[j], ends[1])
+    return pieces, low, high
+
+
+class NotBounds(SpecificationError):
+    """Constraints that are no bounds of coordinates."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "`constraints` together with this penalty are no bounds of coefficients or of differences of levels; leave the constrained terms out of the "
+            "penalty (weights={'term': 0}), or fit one alpha at a time by em.glm(..., penalty=, constraints=)."
+        )
+
+
+def _asks_for_spread(penalty: Any) -> bool:
+    return bool(getattr(penalty, "standardize", False)) or any(_asks_for_spread(p) for p in getattr(penalty, "parts", ()))
+
+
+def _refuse_constant(penalty: Any, columns: Columns) -> None:
+    """With standardize=True a column that does not vary has no scale."""
+    if _asks_for_spread(penalty):
+        flat = [n for j, n in enumerate(columns.names) if columns.spread[j] == 0 and j not in columns.free]
+        if flat:
+            raise SpecificationError(f"`standardize` divides by standard deviations, and column {flat[0]!r} does not vary; drop it.")
+
+
+def _choose(problem: Problem | Streamed, pieces: Pieces) -> tuple[str, str]:
+    """Which solver, and why."""
+    p = len(pieces.l1)
+    able = isinstance(problem, Problem) and problem.equations is None and pieces.separable and bool((pieces.l1 > 0).sum() > 0.5 * p)
+    if able and (p >= _COLUMNWISE or p > problem.rows):
+        return "columnwise", f"proximal Newton over columns: {p:,} coefficients, of which few are not 0"
+    if p > _GRAM_MOST:
+        raise SpecificationError(
+            f"`penalty` of {p:,} coefficients together (groups, chains, ridge, several equations or files) needs their information, which would take "
+            f"{8e-9 * p * p:.0f} GB; use an l1 penalty of one equation in memory, or fewer columns."
+        )
+    return "gramwise", f"proximal Newton on the information of {p:,} coefficients"
+
+
+def alphas_from(first: float, count: int, ratio: float) -> Array:
+    """A geometric sequence from the first alpha down to ``ratio`` times it."""
+    return np.asarray(first * np.logspace(0, math.log10(ratio), count)) if count > 1 else np.array([first])
+
+
+def solve_at(prepared: Prepared, alpha: float, penalty: Penalty) -> tuple[Point, Engine]:
+    """The solution at one alpha: straight there, or column by column down a short path."""
+    engine = prepared.engine()
+    engine.begin()
+    pieces = prepared.pieces
+    engine.left = _ALONE
+    if pieces.concave is not None:
+        return _reweighted(prepared, engine, alpha), engine
+    if prepared.solver == "gramwise" or not pieces.l1.any():
+        return engine.at(alpha), engine
+    first = engine.first_alpha()
+    last: float | None = None
+    point: Point | None = None
+    if alpha < first:
+        count = int(min(_STEPS, 1 + math.ceil(math.log(first / max(alpha, 1e-12 * first)) / 0.4)))
+        for a in alphas_from(first, count + 1, max(alpha, 1e-12 * first) / first)[1:-1]:
+            point = engine.at(float(a), last)
+            last = float(a)
+    return engine.at(alpha, last), engine
+
+
+def _reweighted(prepared: Prepared, engine: Engine, alpha: float) -> Point:
+    """Local linear approximation of a concave penalty: lassos weighed by its slopes at the last solution."""
+    rule, scale = prepared.pieces.concave, np.ones(prepared.problem.design.width) if prepared.scaling.scale is None else prepared.scaling.scale
+    base = prepared.pieces
+    weight = base.l1 / scale  # of alpha, in the user's units
+    point = _with(engine, replace(base, concave=None)).at(alpha, None)
+    for _ in range(200):
+        b = np.zeros(len(base.l1))
+        b[point.index] = point.values
+        slope = rule.slope(alpha * weight, b * scale) / alpha if alpha > 0 else weight
+        new = _with(engine, replace(base, l1=slope * scale, concave=None)).at(alpha, None)
+        moved = np.zeros(len(base.l1))
+        moved[new.index] = new.values
+        point = new
+        if np.abs(moved - b).max(initial=0.0) <= 1e-10 * np.abs(moved).max(initial=1e-300):
+            return point
+    return replace(point, converged=False)
+
+
+def _with(engine: Engine, pieces: Pieces) -> Engine:
+    """The engine, to go on with another penalty."""
+    engine.change(pieces)
+    return engine

@@ -1,0 +1,380 @@
+"""Cross-validation along a path of penalties: folds of rows, the deviance of each fold under the fit of the others, and the rules that choose.
+
+For least squares the sums of the folds, added in one scan of the rows, say everything: what a fit trains on is the whole less its fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from etamu import checks
+from etamu.errors import LengthError, NotEnoughDataError, SpecificationError, chosen
+from etamu.families import Family, resolve_family
+from etamu.inference.table import Table
+from etamu.links import Link, Mean
+from etamu.path import Path, read_alphas, read_bounds, read_control, read_penalty, trace_path
+from etamu.penalised import Prepared, prepare
+from etamu.penalties.base import Penalty
+from etamu.reading import read_either
+from etamu.solvers.base import Control
+from etamu.sources.problem import Problem
+from etamu.sources.streamed import Streamed
+
+__all__ = ["CrossValidation", "cross_validate", "folds"]
+
+Array = np.ndarray[Any, Any]
+METRICS = ("deviance", "mse", "mae", "misclassification", "auc")
+
+
+def folds(n: int, k: int = 5, *, seed: int | None = 0, stratify: Any = None, groups: Any = None, time: Any = None, gap: int = 0) -> Array:
+    """The fold of each of n rows, 0 to k - 1, as :func:`cross_validate` takes it.
+
+    ``stratify`` (n,) spreads each of its values evenly over the folds; ``groups`` (n,) keeps the rows of a group together; ``time`` (n,) makes k
+    folds of later and later rows, each to be predicted from those before it less the last ``gap`` rows (its fold is -1 for the first rows, which
+    only train).  ``seed`` None shuffles differently each time.
+
+    Examples
+    --------
+    >>> import etamu as em
+    >>> em.folds(6, 3, groups=["a", "a", "b", "b", "c", "c"], seed=1).tolist()
+    [2, 2, 0, 0, 1, 1]
+    """
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 2:
+        raise SpecificationError(f"`k` is {k!r}; pass a whole number of folds, 2 or more.")
+    if sum(g is not None for g in (stratify, groups, time)) > 1:
+        raise SpecificationError("pass one of `stratify`, `groups` and `time`; a fold cannot be all of them.")
+    if n < k:
+        raise NotEnoughDataError(f"{n} rows make no {k} folds; pass fewer.")
+    rng = np.random.default_rng(seed)
+    if time is not None:
+        return _in_time(_of_length("time", time, n), k, gap)
+    if groups is not None:
+        return _grouped(_of_length("groups", groups, n), k, rng)
+    order = rng.permutation(n)
+    if stratify is not None:
+        labels = np.unique(_of_length("stratify", stratify, n), return_inverse=True)[1]
+        order = order[np.argsort(labels[order], kind="stable")]
+    out = np.empty(n, dtype=np.int64)
+    out[order] = np.arange(n) % k
+    return out
+
+
+def _of_length(name: str, values: Any, n: int) -> Array:
+    found = np.asarray(values)
+    if found.shape != (n,):
+        raise LengthError(f"`{name}` has shape {found.shape} but there are {n} rows; pass one value for each.")
+    return found
+
+
+def _grouped(groups: Array, k: int, rng: np.random.Generator) -> Array:
+    """Whole groups, the largest first, each to the fold with the fewest rows."""
+    labels, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(labels) < k:
+        raise NotEnoughDataError(f"`groups` has {len(labels)} groups, which make no {k} folds; pass fewer.")
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(-counts[order], kind="stable")]
+    place, size = np.empty(len(labels), dtype=np.int64), np.zeros(k)
+    for g in order:
+        place[g] = int(size.argmin())
+        size[place[g]] += counts[g]
+    return np.asarray(place[inverse])
+
+
+@dataclass(frozen=True)
+class _InTime:
+    """Folds in time: the rank of each row, and where each fold begins."""
+
+
+def _in_time(time: Array, k: int, gap: int) -> Array:
+    rank = np.argsort(np.argsort(time, kind="stable"), kind="stable")
+    return np.asarray(rank * (k + 1) // len(time) - 1)
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Mean deviance (or another metric) of held-out rows at each alpha.
+
+    ``fold_metric`` has shape (folds, n_alphas), ``mean`` is its mean weighted by the folds' weights, ``se`` the standard error of that; ``path`` is the fit of
+    all rows.
+    """
+
+    alphas: Array
+    fold_metric: Array
+    fold_weight: Array
+    metric: str
+    path: Path
+    refit: Callable[[float], Any] = field(repr=False, compare=False)
+
+    @property
+    def mean(self) -> Array:
+        """The metric of all held-out rows together, (n_alphas,)."""
+        return np.asarray(self.fold_weight @ self.fold_metric / self.fold_weight.sum())
+
+    @property
+    def mean_deviance(self) -> Array:
+        """Mean unit deviance of held-out rows, (n_alphas,)."""
+        if self.metric != "deviance":
+            raise SpecificationError(f"this cross-validation measured {self.metric!r}; read `.mean`, or pass metric='deviance'.")
+        return self.mean
+
+    @property
+    def se(self) -> Array:
+        """Standard error of the mean over the folds, (n_alphas,)."""
+        k = len(self.fold_weight)
+        share = self.fold_weight / self.fold_weight.sum()
+        return np.asarray(np.sqrt((share @ (self.fold_metric - self.mean) ** 2) / (k - 1)))
+
+    @property
+    def _loss(self) -> Array:
+        return -self.mean if self.metric == "auc" else self.mean
+
+    @property
+    def best_index(self) -> int:
+        return int(np.nanargmin(self._loss))
+
+    @property
+    def best_alpha(self) -> float:
+        """The alpha of the least mean."""
+        return float(self.alphas[self.best_index])
+
+    @property
+    def one_se_alpha(self) -> float:
+        """The largest alpha whose mean is within one standard error of the least (Breiman et al. 1984)."""
+        k = self.best_index
+        return float(self.alphas[int(np.flatnonzero(self._loss <= self._loss[k] + self.se[k])[0])])
+
+    def fit(self, rule: str | float = "min") -> Any:
+        """The fit of all rows at the alpha of the least mean ("min"), by the one-standard-error rule ("1se"), or at an alpha."""
+        if isinstance(rule, str):
+            chosen("rule", rule, ["min", "1se"])
+        return self.refit(self.best_alpha if rule == "min" else self.one_se_alpha if rule == "1se" else float(rule))
+
+    def table(self) -> Table:
+        """Alpha, mean, standard error and degrees of freedom, line by line."""
+        return Table({"alpha": self.alphas, self.metric: self.mean, "se": self.se, "df": self.path.df})
+
+    def plot(self, ax: Any = None) -> Any:
+        """The mean and its standard errors against alpha, by matplotlib; the axes."""
+        from etamu.present.plot import plot_validation
+
+        return plot_validation(self, ax)
+
+
+def cross_validate(
+    formula: str | None = None,
+    data: Any = None,
+    *,
+    X: Any = None,
+    y: Any = None,
+    family: str | Family = "gaussian",
+    link: str | Link | None = None,
+    weights: Any = None,
+    frequency: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    intercept: bool = True,
+    names: Sequence[str] | None = None,
+    penalty: Penalty | None = None,
+    l1_ratio: float | None = None,
+    alphas: Any = None,
+    n_alphas: int = 100,
+    alpha_min_ratio: float | None = None,
+    constraints: Any = None,
+    folds: Any = 5,
+    seed: int | None = 0,
+    metric: str | Callable[[Array, Array, Array], float] = "deviance",
+    control: Control | None = None,
+    missing: str = "raise",
+    cache: bool | str | None = None,
+) -> CrossValidation:
+    """Cross-validate the strength of a penalty.
+
+    For each fold the path is fitted to the other folds, at the alphas of the path of all rows, and judged on the fold: by its mean unit deviance, or another
+    metric.  Arguments are those of :func:`glm_path`, and
+
+    Parameters
+    ----------
+    folds : a number of random folds (stratified by class for binomial and multinomial responses), or the fold of each row, as :func:`etamu.folds` makes
+        them for groups, strata and time; rows of fold -1 only train.
+    metric : "deviance", "mse", "mae", "misclassification", "auc", or a function of (y, mean, weights).
+
+    References
+    ----------
+    Stone (1974), J. R. Statist. Soc. B 36, doi:10.1111/j.2517-6161.1974.tb00994.x.
+
+    Examples
+    --------
+    >>> import etamu as em
+    >>> X, y = em.datasets.make_linear(300, 6, seed=1)[:2]
+    >>> cv = em.cross_validate(X=X, y=y, n_alphas=20, folds=5)
+    >>> cv.mean_deviance.shape, cv.one_se_alpha >= cv.best_alpha
+    ((20,), True)
+    """
+    arrays = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
+    control = read_control(control)
+    built, problem, response = read_either(formula, data, X, y, resolve_family(family), link, arrays, intercept, names, missing, cache, control)
+    judge = _metric(metric, problem)
+    wanted = read_penalty(penalty, l1_ratio, 1.0)
+    rows = read_bounds(constraints, built)
+    fold = _read_folds(folds, problem, seed)
+    _check_classes(problem, fold)
+    prepared = prepare(problem, built.spec, built.intercept, wanted, control, rows)
+    path = trace_path(prepared, built.spec, wanted, read_alphas(alphas), n_alphas, alpha_min_ratio)
+    values, sizes = _judged(problem, prepared, fold, path.alphas, judge)
+
+    def refit(alpha: float) -> Any:
+        from etamu.fit import fit_read
+
+        return fit_read((built, problem, response), wanted.at(alpha), constraints, control)
+
+    return CrossValidation(path.alphas, values, sizes, metric if isinstance(metric, str) else getattr(metric, "__name__", "metric"), path, refit)
+
+
+def _read_folds(given: Any, problem: Problem | Streamed, seed: int | None) -> Array:
+    """The fold of each row."""
+    n = problem.rows
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        discrete = isinstance(problem, Problem) and (problem.equations is not None or (problem.family.support.high == 1 and len(np.unique(problem.y[:1000])) == 2))
+        return folds(n, int(given), seed=seed, stratify=np.asarray(problem.y) if discrete else None)
+    try:
+        fold = np.asarray(given)
+    except (TypeError, ValueError):
+        fold = np.empty(0)
+    if fold.shape != (n,):
+        raise LengthError(f"`folds` has shape {fold.shape} but there are {n} rows; pass a number of folds, or the fold of each row.")
+    labels, inverse = np.unique(fold, return_inverse=True)
+    training = labels.dtype.kind in "iu" and labels[0] == -1
+    if len(labels) - training < 2:
+        raise SpecificationError("`folds` names fewer than two folds; pass at least two.")
+    return np.asarray(inverse - training)
+
+
+def _check_classes(problem: Problem | Streamed, fold: Array) -> None:
+    """Every training set needs every class."""
+    if isinstance(problem, Streamed):
+        return
+    y = np.asarray(problem.y)
+    if problem.equations is None and not (problem.family.support.high == 1):
+        return
+    classes = np.unique(y)
+    if len(classes) > 20:
+        return
+    for k in range(int(fold.max()) + 1):
+        rest = np.unique(y[_training(fold, k)])
+        if len(rest) < len(classes) and len(rest) < (2 if problem.equations is None else len(classes)):
+            raise NotEnoughDataError(f"`folds`: without fold {k} the rows have {len(rest)} of the {len(classes)} classes of y; use folds that are stratified, or fewer of them.")
+
+
+def _training(fold: Array, k: int) -> Array:
+    """The rows that fold k is predicted from."""
+    return np.asarray(fold != k)
+
+
+def _judged(problem: Problem | Streamed, prepared: Prepared, fold: Array, alphas: Array, judge: Any) -> tuple[Array, Array]:
+    """The metric of each fold at each alpha, and the folds' weights."""
+    if isinstance(problem, Streamed):
+        raise SpecificationError("`cross_validate` on files is not supported")
+    values, sizes = [], []
+    for k in range(int(fold.max()) + 1):
+        train, test = np.flatnonzero(_training(fold, k)), np.flatnonzero(fold == k)
+        own = prepared.on(_rows(prepared.problem, train))
+        engine = own.engine()
+        engine.begin()
+        beta = np.array([own.coefficients(point) for point in engine.path(alphas)])
+        held = _rows(problem, test)
+        values.append(judge(held, beta))
+        sizes.append(float(held.vectors(slice(0, held.rows))[1].sum()))
+    return np.array(values), np.array(sizes)
+
+
+def _rows(problem: Problem, rows: Array) -> Problem:
+    """The problem of some rows."""
+
+    def take(values: Array) -> Array:
+        return np.ascontiguousarray(values[rows])
+
+    design = problem.design
+    taken = type(design)(_taken(design, rows, take), len(rows), design.center, design.scale)
+    each = {name: None if getattr(problem, name) is None else take(np.asarray(getattr(problem, name))) for name in ("weight", "offset", "frequency")}
+    return problem.change(design=taken, y=take(np.asarray(problem.y)), **each)
+
+
+def _taken(design: Any, rows: Array, take: Callable[[Array], Array]) -> tuple[Any, ...]:
+    from etamu.design.columns import Sparse
+
+    parts = []
+    for part in design.parts:
+        if isinstance(part, Sparse):
+            from scipy.sparse import csr_array
+
+            some = csr_array((part.data, part.indices, part.indptr), shape=(len(part.indptr) - 1, len(part.names)))[rows]
+            parts.append(Sparse(part.names, some.indptr, some.indices, some.data))
+        else:
+            parts.append(part.over(take))
+    return tuple(parts)
+
+
+# ---- metrics ------------------------------------------------------------------------------------------------------
+
+
+def _metric(metric: Any, problem: Problem | Streamed) -> Callable[[Problem, Array], Array]:
+    """A function of held-out rows and coefficients (n_alphas, p) or (n_alphas, p, q), giving one number per alpha."""
+    if callable(metric):
+        return lambda held, beta: _by_means(held, beta, metric)
+    chosen("metric", metric, list(METRICS))
+    if metric == "deviance":
+        return _deviance
+    if metric in ("auc",) and not (problem.family.support.high == 1 and problem.equations is None):
+        raise SpecificationError("`metric` 'auc' is of a binomial response; choose 'deviance' or 'mse'.")
+    if metric == "misclassification" and problem.family.support.high != 1 and problem.equations is None:
+        raise SpecificationError("`metric` 'misclassification' is of a response in classes; choose 'deviance' or 'mse'.")
+    return lambda held, beta: _by_means(held, beta, _MEASURES[metric])
+
+
+def _predictors(held: Problem, beta: Array) -> Array:
+    """Eta (rows, n_alphas), of an unscaled design."""
+    eta = held.design.standardised(None, None).predictor(slice(0, held.rows), np.ascontiguousarray(beta.T))  # type: ignore[arg-type]
+    return eta if held.offset is None else eta + np.asarray(held.offset, dtype=float)[:, None]
+
+
+def _deviance(held: Problem, beta: Array) -> Array:
+    y, w, _ = held.vectors(slice(0, held.rows))
+    total = w.sum()
+    if held.equations is not None:
+        from etamu.rows import multinomial_terms
+
+        out = []
+        for b in beta:
+            eta = held.design.standardised(None, None).predictor(slice(0, held.rows), b)  # type: ignore[arg-type]
+            out.append(multinomial_terms(y, eta, w, held.reference).deviance.sum() / total)
+        return np.array(out)
+    eta = _predictors(held, beta)
+    with np.errstate(all="ignore"):
+        return np.array([(w * held.family.deviance_at(y, Mean(held.link, e))).sum() / total for e in eta.T])
+
+
+def _by_means(held: Problem, beta: Array, measure: Callable[[Array, Array, Array], float]) -> Array:
+    if held.equations is not None:
+        raise SpecificationError("`metric` other than 'deviance' is of one equation; a multinomial response is judged by its deviance.")
+    y, w, _ = held.vectors(slice(0, held.rows))
+    return np.array([measure(y, held.link.mu(e), w) for e in _predictors(held, beta).T])
+
+
+def _auc(y: Array, mu: Array, w: Array) -> float:
+    """The weighted probability that a success has the larger mean, ties counting half."""
+    values, place = np.unique(mu, return_inverse=True)
+    good, bad = np.bincount(place, w * y, len(values)), np.bincount(place, w * (1 - y), len(values))
+    below = np.cumsum(bad) - bad
+    return float((good * (below + 0.5 * bad)).sum() / (good.sum() * bad.sum()))
+
+
+_MEASURES: dict[str, Callable[[Array, Array, Array], float]] = {
+    "mse": lambda y, mu, w: float((w * (y - mu) ** 2).sum() / w.sum()),
+    "mae": lambda y, mu, w: float((w * np.abs(y - mu)).sum() / w.sum()),
+    "misclassification": lambda y, mu, w: float((w * ((mu > 0.5) != (y > 0.5))).sum() / w.sum()),
+    "auc": _auc,
+}
