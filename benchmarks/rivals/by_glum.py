@@ -32,7 +32,7 @@ def build(task: Task, tight: bool) -> Solve:
 
     def cv() -> Found:
         model = GeneralizedLinearRegressorCV(family=family, l1_ratio=task.l1_ratio, alphas=alphas, cv=task.splits(), **more).fit(X, y)
-        return None, None, np.ravel(model.deviance_path_.mean(axis=-2)) if hasattr(model, "deviance_path_") else None
+        return None, None, np.mean(model.deviance_path_, axis=(0, 1))
 
     if task.kind == "cv":
         return cv

@@ -371,8 +371,8 @@ def _penalised(built: Ingredients, response: checks.Response, problem: Problem |
 
 def _smoothed(built: Ingredients, response: checks.Response, problem: Problem | Streamed, given: Array | None, wishes: Wishes) -> Fit:
     """The fit of a formula with ``s(x)``: standardised as the likelihood's, its lambdas chosen, then solved with the penalty."""
-    from etamu.inference.smoothing import choose_smoothness, refuse_wishes
     from etamu.inference.smoothed import blocks_of, identified
+    from etamu.inference.smoothing import choose_smoothness, refuse_wishes
 
     assert built.spec is not None
     refuse_wishes(problem.equations is not None, wishes.shape, wishes.solver, wishes.separated, (wishes.bias, wishes.ridge, wishes.constraints))

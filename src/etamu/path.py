@@ -176,14 +176,27 @@ def glm_path(
 
 def trace_path(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, alphas: Array | None, count: int, ratio: float | None) -> Path:
     """The path of a prepared problem."""
-    if prepared.pieces.concave is not None:
-        raise SpecificationError("`penalty` is concave (MCP, SCAD), whose solutions are found one alpha at a time; use em.fit(..., penalty=...).")
+    _refuse_concave(prepared)
     engine = prepared.engine()
     engine.begin()
     if alphas is None:
         alphas = alphas_from(*_range(engine.first_alpha(), prepared, count, ratio))
-    points = list(engine.path(alphas))
-    return _assembled(prepared, spec, penalty, points)
+    return assembled(prepared, spec, penalty, list(engine.path(alphas)))
+
+
+def alphas_of(prepared: Prepared, alphas: Array | None, count: int, ratio: float | None) -> Array:
+    """The alphas given, or those that suit the data."""
+    _refuse_concave(prepared)
+    if alphas is not None:
+        return alphas
+    engine = prepared.engine()
+    engine.begin()
+    return alphas_from(*_range(engine.first_alpha(), prepared, count, ratio))
+
+
+def _refuse_concave(prepared: Prepared) -> None:
+    if prepared.pieces.concave is not None:
+        raise SpecificationError("`penalty` is concave (MCP, SCAD), whose solutions are found one alpha at a time; use em.fit(..., penalty=...).")
 
 
 def _range(first: float, prepared: Prepared, count: Any, ratio: float | None) -> tuple[float, int, float]:
@@ -200,7 +213,8 @@ def _range(first: float, prepared: Prepared, count: Any, ratio: float | None) ->
     return first, int(count), float(ratio)
 
 
-def _assembled(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, points: list[Point]) -> Path:
+def assembled(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, points: list[Point]) -> Path:
+    """The path of those solutions."""
     problem, at = prepared.problem, int(prepared.intercept)
     beta = np.array([prepared.coefficients(point) for point in points])
     counted = _counted(problem)
@@ -236,7 +250,8 @@ def _null_deviance(prepared: Prepared) -> float:
     return null_deviance(prepared.problem, prepared.intercept, prepared.control)
 
 
-def _control(control: Any) -> Control:
+def read_control(control: Any) -> Control:
+    """The control, checked."""
     if control is not None and not isinstance(control, Control):
         raise SpecificationError(f"`control` is a {type(control).__name__}; pass em.Control(...).")
     return control or Control()

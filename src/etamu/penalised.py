@@ -11,6 +11,7 @@ import numpy as np
 
 from etamu.design.columns import Column, Levels, Sparse
 from etamu.design.encode import DesignSpec, term_columns
+from etamu.design.smooths import has_smooths
 from etamu.errors import SpecificationError
 from etamu.families import Gaussian
 from etamu.inference.covariance import Scaling
@@ -22,11 +23,12 @@ from etamu.solvers.columnwise import Columnwise, Point
 from etamu.solvers.descent import Bounds
 from etamu.solvers.gramwise import Gramwise
 from etamu.solvers.polyhedron import Rows
-from etamu.sources.access import open_columns
+from etamu.sources.access import Access, open_columns
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.standardise import standardise
 from etamu.starting import default_start
+from etamu.sums import Objective
 from etamu.traits import cheap_arithmetic, is_wide
 
 __all__ = ["Engine", "NotBounds", "Prepared", "alphas_from", "columns_of", "prepare", "solve_at"]
@@ -68,13 +70,25 @@ class Prepared:
         problem, control = self.problem, self.control
         if self.solver == "columnwise":
             assert isinstance(problem, Problem)
-            return Columnwise(open_columns(problem, control.threads), self.pieces, self.bounds, control.information, control.max_iter)
-        source = open_source(problem, control.threads)
-        beta = default_start(problem, source, self.intercept) if start is None else start
-        quadratic = isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"] and problem.equations is None
+            return self.among(Access(open_columns(problem, control.threads), problem))
+        return self.over(open_source(problem, control.threads).sum, start)
+
+    def among(self, access: Access) -> Columnwise:
+        """The solver over columns, whoever multiplies them."""
+        return Columnwise(access, self.pieces, self.bounds, self.control.information, self.control.max_iter)
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether the loss is: then sums at one point say everything."""
+        return isinstance(self.problem.family, Gaussian) and self.problem.link is LINKS["identity"] and self.solver == "gramwise"
+
+    def over(self, objective: Objective, start: Array | None = None) -> Gramwise:
+        """The solver over sums, whoever adds them."""
+        problem, control = self.problem, self.control
+        beta = default_start(problem, open_source(problem, control.threads), self.intercept) if start is None else start
         return Gramwise(
-            source.sum, beta, self.pieces, self.bounds, control.information, control.max_iter,
-            quadratic=quadratic, wide=is_wide(problem), cheap=cheap_arithmetic(problem),
+            objective, beta, self.pieces, self.bounds, control.information, control.max_iter,
+            quadratic=self.quadratic, wide=is_wide(problem), cheap=cheap_arithmetic(problem),
         )  # fmt: skip
 
     def on(self, problem: Problem) -> Prepared:
@@ -170,10 +184,14 @@ def _sparse_moments(part: Problem, design: Any, total: float, first: Array, seco
     return total + float(w.sum()), first, second
 
 
-def prepare(problem: Problem | Streamed, spec: DesignSpec | None, intercept: bool, penalty: Any, control: Control, rows: Rows | tuple[Array, Array] | None = None) -> Prepared:
+def prepare(
+    problem: Problem | Streamed, spec: DesignSpec | None, intercept: bool, penalty: Any, control: Control, rows: Rows | tuple[Array, Array] | None = None
+) -> Prepared:
     """The problem as it is solved: standardised, with the penalty (as if its alpha were 1) and its constraints as bounds on that scale."""
     if not isinstance(penalty, Penalty):
         raise SpecificationError(f"`penalty` is a {type(penalty).__name__}; pass em.ElasticNet(alpha=...), em.Lasso, em.Ridge, em.GroupLasso, ...")
+    if spec is not None and has_smooths(spec.formula):
+        raise SpecificationError("`penalty` does not go with s() in the formula, which has a penalty of its own; leave it out, or take bs() or ns() for s().")
     columns = columns_of(problem, spec, intercept, _asks_for_spread(penalty))
     _refuse_constant(penalty, columns)
     pieces = penalty.at(1.0).pieces(columns)
@@ -219,7 +237,11 @@ def _bounded(pieces: Pieces, columns: Columns, rows: Rows) -> tuple[Pieces, Arra
             pieces = replace(pieces, chains=pieces.chains + chains)
     matrix = pieces.slopes_of_differences(rows.matrix.T).T
     low, high = np.full(columns.width, -np.inf), np.full(columns.width, np.inf)
-    if ((matrix != 0).sum(axis=1) > 1).any() or matrix[:, list(columns.free)].any() or any(set(g) & set(np.flatnonzero(matrix.any(axis=0))) for g in pieces.groups):
+    if (
+        ((matrix != 0).sum(axis=1) > 1).any()
+        or matrix[:, list(columns.free)].any()
+        or any(set(g) & set(np.flatnonzero(matrix.any(axis=0))) for g in pieces.groups)
+    ):
         raise NotBounds
     for row, lower, upper in zip(matrix, rows.lower, rows.upper):
         j = int(np.flatnonzero(row)[0]) if row.any() else -1

@@ -16,12 +16,15 @@ from etamu.errors import LengthError, NotEnoughDataError, SpecificationError, ch
 from etamu.families import Family, resolve_family
 from etamu.inference.table import Table
 from etamu.links import Link, Mean
-from etamu.path import Path, read_alphas, read_bounds, read_control, read_penalty, trace_path
-from etamu.penalised import Prepared, prepare
+from etamu.path import Path, alphas_of, assembled, read_alphas, read_bounds, read_control, read_penalty
+from etamu.penalised import Engine, Prepared, prepare
 from etamu.penalties.base import Penalty
 from etamu.reading import read_either
 from etamu.solvers.base import Control
+from etamu.solvers.columnwise import Point
+from etamu.sources.access import open_columns
 from etamu.sources.problem import Problem
+from etamu.sources.shared import fold_of, over_columns, over_rows
 from etamu.sources.streamed import Streamed
 
 __all__ = ["CrossValidation", "cross_validate", "folds"]
@@ -82,11 +85,6 @@ def _grouped(groups: Array, k: int, rng: np.random.Generator) -> Array:
         place[g] = int(size.argmin())
         size[place[g]] += counts[g]
     return np.asarray(place[inverse])
-
-
-@dataclass(frozen=True)
-class _InTime:
-    """Folds in time: the rank of each row, and where each fold begins."""
 
 
 def _in_time(time: Array, k: int, gap: int) -> Array:
@@ -223,8 +221,10 @@ def cross_validate(
     fold = _read_folds(folds, problem, seed)
     _check_classes(problem, fold)
     prepared = prepare(problem, built.spec, built.intercept, wanted, control, rows)
-    path = trace_path(prepared, built.spec, wanted, read_alphas(alphas), n_alphas, alpha_min_ratio)
-    values, sizes = _judged(problem, prepared, fold, path.alphas, judge)
+    given = alphas_of(prepared, read_alphas(alphas), n_alphas, alpha_min_ratio)
+    points, betas = _solved(prepared, fold, given)
+    path = assembled(prepared, built.spec, wanted, points)
+    values, sizes = _judged(problem, fold, betas, judge)
 
     def refit(alpha: float) -> Any:
         from etamu.fit import fit_read
@@ -237,6 +237,8 @@ def cross_validate(
 def _read_folds(given: Any, problem: Problem | Streamed, seed: int | None) -> Array:
     """The fold of each row."""
     n = problem.rows
+    if isinstance(problem, Streamed):
+        return _folds_of_files(given, n, seed)
     if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
         discrete = isinstance(problem, Problem) and (problem.equations is not None or (problem.family.support.high == 1 and len(np.unique(problem.y[:1000])) == 2))
         return folds(n, int(given), seed=seed, stratify=np.asarray(problem.y) if discrete else None)
@@ -251,6 +253,28 @@ def _read_folds(given: Any, problem: Problem | Streamed, seed: int | None) -> Ar
     if len(labels) - training < 2:
         raise SpecificationError("`folds` names fewer than two folds; pass at least two.")
     return np.asarray(inverse - training)
+
+
+@dataclass(frozen=True)
+class _Hashed:
+    """Folds of rows that are read, by their numbers."""
+
+    count: int
+    seed: int
+
+    def __call__(self, first: int, rows: int) -> Array:
+        return fold_of(first, rows, self.count, self.seed)
+
+
+def _folds_of_files(given: Any, n: int, seed: int | None) -> Any:
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        if given < 2:
+            raise SpecificationError(f"`folds` is {given!r}; pass 2 or more.")
+        return _Hashed(int(given), int(np.random.default_rng().integers(2**31)) if seed is None else int(seed))
+    fold = np.asarray(given)
+    if fold.shape != (n,) or fold.dtype.kind not in "iu":
+        raise LengthError(f"`folds` has shape {fold.shape} but the files have {n} rows; pass a number of folds, or the fold of each row as a whole number.")
+    return fold
 
 
 def _check_classes(problem: Problem | Streamed, fold: Array) -> None:
@@ -274,21 +298,51 @@ def _training(fold: Array, k: int) -> Array:
     return np.asarray(fold != k)
 
 
-def _judged(problem: Problem | Streamed, prepared: Prepared, fold: Array, alphas: Array, judge: Any) -> tuple[Array, Array]:
-    """The metric of each fold at each alpha, and the folds' weights."""
-    if isinstance(problem, Streamed):
-        raise SpecificationError("`cross_validate` on files is not supported")
-    values, sizes = [], []
-    for k in range(int(fold.max()) + 1):
-        train, test = np.flatnonzero(_training(fold, k)), np.flatnonzero(fold == k)
-        own = prepared.on(_rows(prepared.problem, train))
-        engine = own.engine()
+def _solved(prepared: Prepared, fold: Any, alphas: Array) -> tuple[list[Point], list[Array]]:
+    """The path of all rows, and the coefficients of each fold's training rows at each alpha; all of them make their passes in common.
+
+    Rows of a fold have no weight in what it is predicted from.
+    """
+    count = fold.count if callable(fold) else int(fold.max()) + 1
+    folds_of = fold if callable(fold) else lambda first, rows: fold[first : first + rows]
+
+    def without(k: int) -> Callable[[Problem, int], Problem]:
+        def weigh(part: Problem, first: int) -> Problem:
+            if k == count:
+                return part
+            return part.change(weight=np.where(_training(folds_of(first, part.rows), k), 1.0 if part.weight is None else part.weight, 0.0))
+
+        return weigh
+
+    def follow(engine: Engine) -> list[Point]:
         engine.begin()
-        beta = np.array([own.coefficients(point) for point in engine.path(alphas)])
-        held = _rows(problem, test)
-        values.append(judge(held, beta))
-        sizes.append(float(held.vectors(slice(0, held.rows))[1].sum()))
-    return np.array(values), np.array(sizes)
+        return list(engine.path(alphas))
+
+    parts = [without(k) for k in range(count + 1)]
+    problem = prepared.problem
+    if prepared.solver == "columnwise":
+        assert isinstance(problem, Problem)
+        columns = open_columns(problem, prepared.control.threads)
+        found = over_columns(columns, [weigh(problem, 0) for weigh in parts], lambda k, access: follow(prepared.among(access)))
+    else:
+        found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective)), prepared.control.threads)
+    return found[count], [np.array([prepared.coefficients(point) for point in points]) for points in found[:count]]
+
+
+def _judged(problem: Problem | Streamed, fold: Any, betas: list[Array], judge: Any) -> tuple[Array, Array]:
+    """The metric of each fold at each alpha, and the folds' weights."""
+    values, sizes, first = np.zeros((len(betas), len(betas[0]))), np.zeros(len(betas)), 0
+    for part in problem.batches():
+        own = fold(first, part.rows) if callable(fold) else fold[first : first + part.rows]
+        for k, beta in enumerate(betas):
+            rows = np.flatnonzero(own == k)
+            if len(rows):
+                held = _rows(part, rows)
+                size = float(held.vectors(slice(0, held.rows))[1].sum())
+                values[k] += size * judge(held, beta)
+                sizes[k] += size
+        first += part.rows
+    return values / sizes[:, None], sizes
 
 
 def _rows(problem: Problem, rows: Array) -> Problem:

@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <limits>
@@ -184,6 +185,13 @@ static void check_wanted(const Wide& wide, const Wanted& wanted) {
         if (wanted.data()[i] < 0 || wanted.data()[i] >= wide.columns()) throw std::invalid_argument("wide: no such column");
 }
 
+static void check_members(const Wide& wide, const Wanted& member) {
+    for (size_t i = 0; i < member.size(); ++i)
+        if (member.data()[i] < 0 || size_t(member.data()[i]) >= wide.taken()) throw std::invalid_argument("wide: no such member");
+}
+
+using JobTuple = std::tuple<const Plan*, Array, Wanted, Array, Array, Array, Array, Array>;  // plan, base, member, move; eta, v, h, score
+
 static int descend(Factored& kept, Matrix h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int patience, int64_t version) {
     const size_t m = size_t(size);
     for (const Array* a : {&b, &q, &l1, &l2, &low, &high}) if (a->size() < m) throw std::invalid_argument("descend: sizes differ");
@@ -259,20 +267,35 @@ NB_MODULE(_native, m) {
             nb::gil_scoped_release release;
             w.take(wanted.data(), int64_t(wanted.size()), threads);
         })
-        .def("score", [](const Wide& w, Array v, int threads, Array out) {
-            if (v.size() < size_t(w.length()) || out.size() < w.taken()) throw std::invalid_argument("score: sizes differ");
-            nb::gil_scoped_release release;
-            w.score(v.data(), threads, out.data());
-        })
-        .def("predictor", [](const Wide& w, Array b, int threads, Array out) {
-            if (b.size() < w.taken() || out.size() < size_t(w.length())) throw std::invalid_argument("predictor: sizes differ");
-            nb::gil_scoped_release release;
-            w.predictor(b.data(), threads, out.data());
+        .def("advance", [](const Wide& w, const std::vector<JobTuple>& given, int information, int threads) {
+            std::vector<Wide::Job> jobs;
+            std::vector<std::array<double, 2>> sums(given.size());
+            const size_t n = size_t(w.length());
+            for (size_t k = 0; k < given.size(); ++k) {
+                const auto& [plan, base, member, move, eta, v, h, score] = given[k];
+                for (const Array* a : {&base, &eta, &v, &h}) if (a->size() < n) throw std::invalid_argument("advance: sizes differ");
+                if (plan->problem.rows != w.length() || move.size() != member.size() || score.size() != member.size()) throw std::invalid_argument("advance: sizes differ");
+                if (plan->problem.equations != 1 || plan->problem.family == MULTINOMIAL) throw std::invalid_argument("advance knows one equation");
+                check_members(w, member);
+                Wide::Job job{};
+                job.problem = &plan->problem;
+                job.base = base.data(), job.move = move.data(), job.member = member.data(), job.count = member.size();
+                job.eta = eta.data(), job.v = v.data(), job.h = h.data(), job.score = score.data(), job.sums = sums[k].data();
+                job.dense = true;
+                jobs.push_back(std::move(job));
+            }
+            {
+                nb::gil_scoped_release release;
+                w.advance(jobs, information, threads);
+            }
+            std::vector<std::tuple<double, double>> out;
+            for (const auto& s : sums) out.emplace_back(s[0], s[1]);
+            return out;
         })
         .def("gram", [](const Wide& w, Array weight, Wanted member, int first, int threads, Matrix g) {
             const size_t m = member.size();
             if (weight.size() < size_t(w.length() + 63) / 64 * 64 || g.shape(0) < m || g.shape(1) < m || first < 0) throw std::invalid_argument("gram: sizes differ");
-            for (size_t i = 0; i < m; ++i) if (member.data()[i] < 0 || size_t(member.data()[i]) >= w.taken()) throw std::invalid_argument("gram: no such column");
+            check_members(w, member);
             nb::gil_scoped_release release;
             w.gram(weight.data(), member.data(), int(m), first, threads, g.data(), int64_t(g.shape(1)));
         });

@@ -105,24 +105,86 @@ class Wide {
         });
     }
 
-    // x'v of each column taken
-    void score(const double* v, int threads, double* out) const {
-        shared_out(int64_t(active.size()), 4, threads_for(threads), [&](int64_t first, int64_t last) {
-            for (int64_t i = first; i < last; ++i) out[i] = column_dot(i, v);
+    // x'v of each member
+    void score(const int32_t* member, size_t count, const double* v, int threads, double* out) const {
+        shared_out(int64_t(count), 4, rows * int64_t(count) > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; ++i) out[i] = column_dot(member[i], v);
         });
     }
 
-    // out += sum of the columns taken times b
-    void predictor(const double* b, int threads, double* out) const {
+    // out += sum of the members times b
+    void add_members(const int32_t* member, const double* b, size_t count, int threads, double* out) const {
         std::vector<const double*> x;
         std::vector<double> f;
-        for (size_t i = 0; i < active.size(); ++i) {
+        for (size_t i = 0; i < count; ++i) {
             if (b[i] == 0) continue;
-            if (places[i]) { x.push_back(places[i]); f.push_back(b[i]); continue; }
-            const int64_t j = active[i] - int64_t(dense.size());
+            const size_t own = size_t(member[i]);
+            if (places[own]) { x.push_back(places[own]); f.push_back(b[i]); continue; }
+            const int64_t j = active[own] - int64_t(dense.size());
             for (int64_t e = sparse.start[j]; e < sparse.start[j + 1]; ++e) out[sparse.row[e]] += b[i] * sparse.at(e);
         }
-        shared_out(rows, std::max<int64_t>(256, (rows / 64 + 63) / 64 * 64), threads_for(threads), [&](int64_t first, int64_t last) { kernels.add_columns(x.data(), f.data(), int(x.size()), first, last, out); });
+        shared_out(rows, std::max<int64_t>(256, (rows / 64 + 63) / 64 * 64), rows * int64_t(x.size()) > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
+            kernels.add_columns(x.data(), f.data(), int(x.size()), first, last, out);
+        });
+    }
+
+    // What `advance` is asked for: eta = base + its members of the columns taken, times `move`; and there deviance and pearson, the
+    // row terms, and x'v of each member.
+    struct Job {
+        const Problem* problem;
+        const double *base, *move;
+        const int32_t* member;
+        size_t count;
+        double *eta, *v, *h, *score, *sums;
+        std::vector<const double*> moving, stored;
+        std::vector<double> by;
+        bool dense = true;
+    };
+
+    // One reading of the columns does all jobs, block of rows by block, where none of their columns is sparse.
+    void advance(std::vector<Job>& jobs, int information, int threads) const {
+        size_t most = 1, width = 0;
+        for (Job& job : jobs) {
+            for (size_t i = 0; i < job.count; ++i) {
+                const double* x = places[size_t(job.member[i])];
+                job.stored.push_back(x);
+                job.dense = job.dense && x;
+                if (job.move[i] != 0 && x) job.moving.push_back(x), job.by.push_back(job.move[i]);
+            }
+            most = std::max(most, job.count);
+            width += job.count + 2;
+            std::copy(job.base, job.base + rows, job.eta);
+            if (!job.dense) add_members(job.member, job.move, job.count, threads, job.eta);
+        }
+        const int64_t run = std::max<int64_t>(64, std::min<int64_t>(1024, 32768 / int64_t(most) / 64 * 64));
+        const int64_t stretch = std::max<int64_t>(run, (rows / 32 + 63) / 64 * 64), stretches = (rows + stretch - 1) / stretch;
+        std::vector<double> part(size_t(stretches) * width, 0.0);
+        shared_out(rows, stretch, rows * int64_t(width + 16) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
+            for (int64_t k = first; k < last; k += run) {
+                const int64_t stop = std::min(k + run, last);
+                double* own = part.data() + size_t(first / stretch) * width;
+                for (const Job& job : jobs) {
+                    if (job.dense) kernels.add_columns(job.moving.data(), job.by.data(), int(job.moving.size()), k, stop, job.eta);
+                    double found[2];
+                    kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
+                    own[0] += found[0], own[1] += found[1];
+                    if (job.dense) for (size_t i = 0; i < job.count; ++i) own[2 + i] += kernels.dot(job.stored[i] + k, job.v + k, stop - k);
+                    own += job.count + 2;
+                }
+            }
+        });
+        size_t at = 0;
+        for (Job& job : jobs) {
+            job.sums[0] = job.sums[1] = 0;
+            std::fill(job.score, job.score + job.count, 0.0);
+            for (int64_t s = 0; s < stretches; ++s) {
+                const double* own = part.data() + size_t(s) * width + at;
+                job.sums[0] += own[0], job.sums[1] += own[1];
+                for (size_t i = 0; i < job.count; ++i) job.score[i] += own[2 + i];
+            }
+            if (!job.dense) score(job.member, job.count, job.v, threads, job.score);
+            at += job.count + 2;
+        }
     }
 
     // Rows [first, count) of X'WX of those members of the columns taken, and their mirror images; w has zeros beyond the last row
@@ -152,8 +214,6 @@ class Wide {
     std::vector<int32_t> active;
     std::vector<Aligned<double>> own;
     std::vector<double*> places;  // where the columns taken lie, null for sparse ones
-
-    int threads_for(int threads) const { return rows * int64_t(active.size()) > 20000 ? threads : 1; }
 
     void read(int64_t j, double* to) const {
         for (int64_t k = 0; k < rows; k += 1024) kernels.gather(dense[size_t(j)], k, int(std::min<int64_t>(1024, rows - k)), to + k);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 from pathlib import Path
@@ -13,6 +12,9 @@ import numpy as np
 
 from etamu.design.encode import DesignSpec
 from etamu.errors import EtamuError, ModelFileError, SpecificationError, UndefinedStatisticError, chosen
+from etamu.export.plain import array as _array
+from etamu.export.plain import number as _number
+from etamu.export.plain import plain as _plain
 from etamu.families import ALIASES, FAMILIES, Family, Multinomial, NegativeBinomial, Quasi, Tweedie
 from etamu.inference.constrain import Active, ActiveRow
 from etamu.inference.smooth_terms import Smoothing, Term
@@ -52,33 +54,6 @@ def _link_to_dict(link: Link, family: Family) -> dict[str, Any]:
     if link.name == family.canonical and hasattr(family, "canonical_link"):
         return {"name": "canonical"}
     raise SpecificationError(f"link {link.name!r} is defined in your own code, which a model file does not carry; keep coef and vcov() instead.")
-
-
-def _plain(x: Any) -> Any:
-    """Numbers as JSON knows them; nan and inf as text, so that the file is valid JSON everywhere."""
-    if isinstance(x, np.ndarray):
-        return [_plain(v) for v in x.tolist()]
-    if isinstance(x, (list, tuple)):
-        return [_plain(v) for v in x]
-    if isinstance(x, np.generic):
-        return _plain(x.item())
-    if isinstance(x, float) and not math.isfinite(x):
-        return {"number": repr(x)}
-    if x is None or isinstance(x, (str, int, float, bool)):
-        return x
-    raise SpecificationError(f"a level of type {type(x).__name__} cannot be written to a model file; use text or numbers.")
-
-
-def _number(x: Any) -> Any:
-    if isinstance(x, dict):
-        if set(x) != {"number"} or x["number"] not in ("nan", "inf", "-inf"):
-            raise ModelFileError("the file holds a malformed number.")
-        return float(x["number"])
-    return [_number(v) for v in x] if isinstance(x, list) else x
-
-
-def _array(x: Any) -> np.ndarray[Any, Any]:
-    return np.array(_number(x), dtype=float)
 
 
 def _statistics(fit: Fit) -> dict[str, Any]:

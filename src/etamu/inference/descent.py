@@ -16,7 +16,7 @@ import numpy as np
 
 __all__ = ["minimise"]
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, Any]
 _ROUNDS = 60
 _HALVINGS = 12
 _APART = 1e-3  # over which the first Hessian is taken

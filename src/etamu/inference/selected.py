@@ -6,14 +6,14 @@ doi:10.1214/009053607000000127), and tr (H + P)^-1 H over those where there is a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from etamu.errors import SpecificationError, UndefinedStatisticError
 from etamu.penalised import NotBounds, Prepared, columns_of, prepare, solve_at
-from etamu.penalties.base import Penalty
+from etamu.penalties.base import Both, Penalty
 from etamu.penalties.pieces import Pieces
 from etamu.solvers.base import Control, Solution, Status, Step
 from etamu.solvers.columnwise import Point
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from etamu.arguments import Ingredients
     from etamu.solve import Solved
 
-__all__ = ["Penalised", "penalised_fit", "refuse_selected", "refuse_wishes"]
+__all__ = ["Penalised", "Recorded", "named", "penalised_fit", "refuse_selected", "refuse_wishes", "written"]
 
 Array = np.ndarray[Any, Any]
 _INFORMATION_MOST = 2_000  # coefficients whose information at the solution is summed
@@ -37,7 +37,8 @@ class Penalised:
     """What is known of a penalised solution.
 
     ``objective`` is (1/sum w) sum w d/2 + penalty; ``residual`` the largest distance of the score from the penalty's subdifferential, in units of alpha;
-    ``edf`` the effective degrees of freedom; ``selects`` whether coefficients are set to 0.
+    ``edf`` the effective degrees of freedom; ``selects`` whether coefficients are set to 0; ``constrained`` whether constraints hold beside the penalty.
+    ``relaxed`` is None for the penalised solution itself, and for a refit of its columns the share phi of it that was kept (0: none).
     """
 
     penalty: Penalty
@@ -46,6 +47,57 @@ class Penalised:
     edf: float
     selects: bool
     nonzero: tuple[str, ...]
+    constrained: bool = False
+    relaxed: float | None = None
+
+
+@dataclass(frozen=True)
+class Recorded(Penalty):
+    """The penalty of a loaded model: the call that made it, as text."""
+
+    text: str
+    alpha: float = 1.0
+
+    def pieces(self, columns: Any) -> Pieces:
+        raise UndefinedStatisticError("this model was loaded from a file, which keeps its penalty as text only; refit it for that.")
+
+
+def named(record: Penalised) -> str:
+    """What users call the penalty."""
+    penalty = record.penalty
+    if isinstance(penalty, Recorded):
+        return penalty.text.partition("(")[0]
+    kind = type(penalty).__name__
+    share = getattr(penalty, "l1_ratio", None)
+    if isinstance(penalty, Both):
+        return " + ".join(named(replace(record, penalty=part)) for part in penalty.parts)
+    return {("ElasticNet", 1): "Lasso", ("ElasticNet", 0): "Ridge", ("SparseGroupLasso", 0): "GroupLasso"}.get((kind, share), kind)  # type: ignore[call-overload, no-any-return]
+
+
+def written(record: Penalised) -> str:
+    """The call that makes the penalty, with arrays and fits abridged."""
+    penalty = record.penalty
+    if isinstance(penalty, Recorded):
+        return penalty.text
+    if isinstance(penalty, Both):
+        inside = " + ".join(written(replace(record, penalty=part)) for part in penalty.parts)
+        return inside if penalty.alpha == 1.0 else f"{penalty.alpha!r} ({inside})"
+    name, given = named(record), []
+    for f in fields(penalty):  # type: ignore[arg-type]
+        value = getattr(penalty, f.name)
+        fixed = f.name == "l1_ratio" and name in ("Lasso", "Ridge", "GroupLasso")
+        if f.name == "alpha" or not (fixed or (f.default is not MISSING and type(value) is type(f.default) and value == f.default)):
+            given.append(f"{f.name}={_abridged(value)}")
+    return f"{name}({', '.join(given)})"
+
+
+def _abridged(value: Any) -> str:
+    if hasattr(value, "coef"):
+        return "<a fit>"
+    if isinstance(value, np.ndarray):
+        return f"<array {value.shape}>"
+    text = repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def refuse_wishes(problem: Problem | Streamed, spec: Any, wishes: Any) -> None:
@@ -86,6 +138,7 @@ def penalised_fit(built: Ingredients, problem: Problem | Streamed, penalty: Any,
     gamma = prepared.gamma(point)
     solution, pieces = _solution(prepared, point, gamma, control), prepared.pieces.times(penalty.alpha)
     known = _known(prepared, penalty, pieces, point, gamma, solution.sums)
+    known = replace(known, constrained=constraints is not None)
     if not known.selects:
         solution = replace(solution, sums=_with_quadratic(solution.sums, pieces))
     kept = tuple(range(problem.design.width))
@@ -192,8 +245,19 @@ def refuse_aliased(problem: Problem | Streamed, spec: Any, intercept: bool, pena
 
 def refuse_selected(fit: Any, what: str) -> None:
     """After a penalty that sets coefficients to 0 no covariance describes the estimate."""
-    if getattr(fit, "penalised", None) is not None and fit.penalised.selects:
+    record = getattr(fit, "penalised", None)
+    if record is None:
+        return
+    if record.relaxed:
         raise UndefinedStatisticError(
-            f"{what} is not defined after {type(fit.penalised.penalty).__name__}: which coefficients are 0 was chosen by the same data, and the others are shrunk. "
+            f"{what} is not defined of a blend: a share of {record.relaxed:g} is shrunk. Use fit.relaxed() without phi for standard errors given the selection."
+        )
+    if record.selects:
+        raise UndefinedStatisticError(
+            f"{what} is not defined after {named(record)}: which coefficients are 0 was chosen by the same data, and the others are shrunk. "
             "Use fit.relaxed() for an unpenalised refit, fit.debiased() for intervals that allow for the choice, or em.split_inference(...) for tests on other rows."
+        )
+    if record.relaxed is None and fit.class_names is not None and len(fit.class_names) == len(fit.response_levels or ()):
+        raise UndefinedStatisticError(
+            f"{what} after {named(record)} is of a model with a reference class; fit with family=em.families.Multinomial(reference='first')."
         )

@@ -66,9 +66,7 @@ class Smoothing:
         return {c for term in self.terms for c in term.columns}
 
 
-def describe(
-    kind: str, score: float, smooths: Sequence[Smooth], blocks: Sequence[Block], at: At, plain: Sums, penalty: Array
-) -> Smoothing:
+def describe(kind: str, score: float, smooths: Sequence[Smooth], blocks: Sequence[Block], at: At, plain: Sums, penalty: Array) -> Smoothing:
     """The record of a penalised fit, from its information on the fit's scale."""
     information = dense(plain.information)
     factor = factorise(Sums(plain.n, plain.sum_weight, plain.deviance, plain.pearson, None, information + np.diag(penalty)))

@@ -60,7 +60,9 @@ def refuse_wishes(classes: bool, shape: bool, solver: Any, separated: str, other
         raise SpecificationError(f"`separated` is {separated!r}, which is for fits without a penalty, and s() has one; leave it out.")
     for name, value in zip(("bias", "ridge", "constraints"), others, strict=True):
         if value is not None:
-            raise SpecificationError(f"`{name}` does not go with s() in the formula, which has a penalty of its own; leave it out, or take bs() or ns() for s().")
+            raise SpecificationError(
+                f"`{name}` does not go with s() in the formula, which has a penalty of its own; leave it out, or take bs() or ns() for s()."
+            )
 
 
 def choose_smoothness(

@@ -123,7 +123,9 @@ def _wald(fit: Fit, found: Hypothesis, vcov: Any) -> float:
     _refuse_aliased(fit, found)
     used = found.matrix.any(axis=0)
     if fit.smoothing is not None and fit.smoothing.columns.intersection(np.flatnonzero(used).tolist()):
-        raise UndefinedStatisticError("a Wald test of penalised coefficients has no known level, as they are drawn towards zero; fit.smooths tests a smooth whole.")
+        raise UndefinedStatisticError(
+            "a Wald test of penalised coefficients has no known level, as they are drawn towards zero; fit.smooths tests a smooth whole."
+        )
     matrix = found.matrix[:, used]
     gap = matrix @ fit._flat(fit.coef)[used] - found.value
     spread = matrix @ fit.vcov(vcov)[np.ix_(used, used)] @ matrix.T

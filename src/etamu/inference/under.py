@@ -62,6 +62,11 @@ def _within_equations(fit: Fit, restriction: Restriction) -> Restriction:
     return Restriction(matrix[used], np.concatenate([restriction.value, own.value])[used])
 
 
+def _onto(restriction: Restriction, gamma: Array) -> Array:
+    """Coefficients moved onto a restriction, as little as can be: the fit's own factor moves none across its equations."""
+    return np.asarray(gamma + np.linalg.lstsq(restriction.matrix, restriction.value - restriction.matrix @ gamma, rcond=None)[0])
+
+
 def refuse_inequalities(fit: Fit, what: str) -> None:
     """Under inequalities likelihood ratios follow mixtures of chi-squared distributions, not these."""
     if fit.active is not None and fit.active.inequalities:
@@ -83,6 +88,7 @@ def under(fit: Fit, restriction: Restriction, factor: Factorised | FactorisedArr
     """The best coefficients under a restriction (and the equations that the fit was under), the criterion there, and how the solve ended."""
     if fit.active is not None:
         restriction = _within_equations(fit, restriction)
+        start = _onto(restriction, fit._estimate().gamma) if start is None else start
     if fit.bias is None:
         beta, solution = restricted(fit, restriction, factor, start)
         return beta, solution.sums.deviance / fit.dispersion, solution.status

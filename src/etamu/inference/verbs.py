@@ -240,7 +240,9 @@ def separation(fit: Fit) -> Separation:
 
     refuse_constrained(fit, "a certificate of separation")
     if fit.smoothing is not None:
-        raise UndefinedStatisticError("a certificate of separation is of a fit without a penalty, and s() has one; ask of the formula with bs() or ns() for s().")
+        raise UndefinedStatisticError(
+            "a certificate of separation is of a fit without a penalty, and s() has one; ask of the formula with bs() or ns() for s()."
+        )
     e, p = fit._estimate(), len(fit.names)
     names = fit.class_names or ("",)
     if e.expansion is not None:  # classes beside the first

@@ -50,7 +50,14 @@ class Summary:
         """Facts and the table in Markdown."""
         title, _, formula = self.title.partition("\n")
         facts = ", ".join(f"{k} {v}" for k, v in self.facts)
-        parts = [f"**{title}**", f"`{formula}`" if formula else "", facts, self._table().to_markdown(), self.smooths.to_markdown() if self.smooths else "", *self.notes]
+        parts = [
+            f"**{title}**",
+            f"`{formula}`" if formula else "",
+            facts,
+            self._table().to_markdown(),
+            self.smooths.to_markdown() if self.smooths else "",
+            *self.notes,
+        ]
         return "\n\n".join(part for part in parts if part)
 
     def to_latex(self) -> str:

@@ -18,7 +18,7 @@ from etamu.solvers.polyhedron import Rows
 __all__ = ["Guess", "Model", "coordinates", "settle"]
 
 Array = np.ndarray[Any, Any]
-_BREACH = 1e-12  # of a row, relative to the terms of its sum, that counts as none
+_BREACH = (1e-12, 1e-10)  # of a row, relative to the terms of its sum, that counts as none; the second where rows all but repeat each other
 _CROSSED = 1e-9  # of a penalised difference, in standard errors
 _WRONG = 1e-10  # of a multiplier's sign, relative to the slope
 _DEPENDENT = 1e-9  # of a row's length that is left once others are taken out
@@ -215,6 +215,10 @@ def _lengths(matrix: Array) -> Array:
 
 def settle(model: Model, guess: Guess) -> tuple[Guess, Array] | None:
     """The guess made right: rows that are broken join, rows that pull leave, until neither is left; None where that does not end."""
+    return next((found for breach in _BREACH if (found := _settled(model, guess, breach)) is not None), None)
+
+
+def _settled(model: Model, guess: Guess, breach: float) -> tuple[Guess, Array] | None:
     seen: set[bytes] = set()
     for _ in range(_ROUNDS):
         key = guess.side.astype(np.int8).tobytes() + guess.sign.astype(np.int8).tobytes()
@@ -222,7 +226,7 @@ def settle(model: Model, guess: Guess) -> tuple[Guess, Array] | None:
             return None
         seen.add(key)
         found, step = model.among(guess)
-        after = _revised(model, found, step)
+        after = _revised(model, found, step, breach)
         if after is found:
             return found, step
         if after is None:
@@ -231,7 +235,7 @@ def settle(model: Model, guess: Guess) -> tuple[Guess, Array] | None:
     return None
 
 
-def _revised(model: Model, guess: Guess, step: Array) -> Guess | None:
+def _revised(model: Model, guess: Guess, step: Array, breach: float) -> Guess | None:
     """The guess with its faults mended; itself where it has none, None where its rows cannot all hold with equality."""
     rows, at = model.rows, model.b + step
     side, sign = guess.side.copy(), guess.sign.copy()
@@ -240,7 +244,7 @@ def _revised(model: Model, guess: Guess, step: Array) -> Guess | None:
     force = mu * model.row_length[held]
     wrong = ((side[held] == -1) & (force < -_WRONG * model.size)) | ((side[held] == 1) & (force > _WRONG * model.size))
     value = rows.matrix @ at
-    reach = _BREACH * (np.abs(rows.matrix) @ (np.abs(model.b) + np.abs(step))) + 1e-14 * model.row_length
+    reach = breach * (np.abs(rows.matrix) @ (np.abs(model.b) + np.abs(step))) + 1e-14 * model.row_length
     low, high = rows.lower - value > reach, value - rows.upper > reach
     if ((low | high) & (side != 0)).any():
         return None

@@ -39,12 +39,10 @@ class ColumnAccess(Protocol):
     taken: list[int]
 
     def empty(self) -> Array: ...
-    def evaluate(self, eta: Array, information: str, score: Array, weight: Array) -> tuple[float, float]: ...
+    def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array) -> tuple[float, Array]: ...
     def scan(self, v: Array, wanted: Array) -> Array: ...
     def exact(self, v: Array, wanted: Array) -> Array: ...
     def take(self, wanted: Array) -> None: ...
-    def score(self, v: Array) -> Array: ...
-    def predictor(self, b: Array, eta: Array) -> None: ...
     def gram(self, weight: Array, member: Array, first: int, out: Array) -> None: ...
 
 
@@ -73,7 +71,7 @@ class Columnwise:
         self.size = len(pieces.l1)
         self.eta, self.v, self.h = access.empty(), access.empty(), access.empty()
         self.trial = tuple(access.empty() for _ in range(3))
-        self.b = np.zeros(0)
+        self.b, self.score = np.zeros(0), np.zeros(0)
         self.model, self.gram, self.gram_weight = np.zeros(0, dtype=np.int32), np.empty((0, 0)), access.empty()
         self.descender, self.version, self.first = Descender(), 0, 1.0
         self.known, self.when = np.zeros(self.size), np.full(self.size, -np.inf)  # |x_j'v| / W when last scanned, and how far v had moved by then
@@ -84,8 +82,8 @@ class Columnwise:
         self.previous = np.zeros(0)
         self.before_last = None
         self.null = math.inf
+        self.deviance, _ = access.advance(access.empty(), np.zeros(0), information, self.eta, self.v, self.h)
         self.take(np.flatnonzero(pieces.l1 == 0))
-        self.deviance = self._evaluate(self.eta, self.v, self.h)
 
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
@@ -96,14 +94,12 @@ class Columnwise:
 
     # ---- rows and columns ------------------------------------------------------------------------------------------
 
-    def _evaluate(self, eta: Array, v: Array, h: Array) -> float:
-        return self.access.evaluate(eta[: self.access.rows], self.information, v, h)[0]
-
     def take(self, wanted: Array) -> None:
         """More columns into the working set."""
         if not len(wanted):
             return
         self.access.take(wanted)
+        self.score = np.concatenate([self.score, self.access.exact(self.v, wanted.astype(np.int32))])
         self.out[wanted] = False
         self.b = np.concatenate([self.b, np.zeros(len(wanted))])
         taken = np.asarray(self.access.taken)
@@ -156,7 +152,7 @@ class Columnwise:
         floor = max(self.left * min(self.null, self._objective(self.deviance, self.b, l1, l2)), 1e-300)
         before, stale = self.first, _STALE
         for step in range(1, self.max_iter + 1):
-            q = self.access.score(self.v) / -self.weight_sum
+            q = self.score / -self.weight_sum
             self._model(q, l1, True, stale)
             at = self.model
             tolerance = math.sqrt(floor / len(at))
@@ -190,28 +186,23 @@ class Columnwise:
 
     def _advance(self, trial: Array, move: Array, linear: float, l1: Array, l2: Array) -> bool:
         """Step towards the trial point as far as the objective falls; whether it did."""
-        change = self.access.empty()
-        self.access.predictor(move, change)
-        eta, v, h = self.trial
         now, t = self._objective(self.deviance, self.b, l1, l2), 1.0
-        slack = 4e-16 * abs(now) * 8
         for _ in range(40):
-            np.multiply(change, t, out=eta)
-            eta += self.eta
-            deviance = self._evaluate(eta, v, h)
+            deviance, score = self.access.advance(self.eta, t * move, self.information, *self.trial)
             b = trial if t == 1.0 else self.b + t * move
-            if self._objective(deviance, b, l1, l2) <= now + 1e-4 * t * linear + slack:
-                self._accept(b, deviance)
+            if self._objective(deviance, b, l1, l2) <= now + 1e-4 * t * linear + 32e-16 * abs(now):
+                self._accept(b, deviance, score)
                 return True
             t *= 0.5
         return False
 
-    def _accept(self, b: Array, deviance: float) -> None:
+    def _accept(self, b: Array, deviance: float, score: Array) -> None:
         """The trial point is where we are."""
         eta, v, h = self.trial
-        self.moved += float(np.sqrt(((v - self.v) ** 2).sum()))
+        self.v -= v
+        self.moved += math.sqrt(float(self.v @ self.v))
         self.trial, (self.eta, self.v, self.h) = (self.eta, self.v, self.h), (eta, v, h)
-        self.b, self.deviance = b, deviance
+        self.b, self.deviance, self.score = b, deviance, score
 
     def possible(self, threshold: Array) -> Array:
         """Columns left out that could reach the threshold, scanned again where what is known does not exclude them."""
@@ -253,12 +244,9 @@ class Columnwise:
         np.clip(self.b + move, self.box.low, self.box.high, out=move)
         move -= self.b
         if move.any():
-            eta, v, h = self.trial
-            eta[:] = self.eta
-            self.access.predictor(move, eta)
-            deviance = self._evaluate(eta, v, h)
+            deviance, score = self.access.advance(self.eta, move, self.information, *self.trial)
             if math.isfinite(deviance):
-                self._accept(self.b + move, deviance)
+                self._accept(self.b + move, deviance, score)
 
     def at(self, alpha: float, last: float | None = None) -> Point:
         """The solution at alpha, from that at the ``last`` one."""
@@ -274,7 +262,7 @@ class Columnwise:
             if not len(more):
                 break
             self.take(more)
-        q = self.access.score(self.v) / -self.weight_sum
+        q = self.score / -self.weight_sum
         away = distances(self.b, q, alpha * self.l1, alpha * self.l2, self.box, Groups())
         used = np.flatnonzero((self.b != 0) | (self.l1 == 0))
         scale = alpha * float(self.pieces.l1.max(initial=0.0))

@@ -6,6 +6,9 @@ a few milliseconds and are known to within ``lost`` times the vector's length; t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,98 +18,121 @@ from etamu.design.columns import Column, Design, Levels, Sparse
 from etamu.sources import native, plain
 from etamu.sources.problem import Problem
 
-__all__ = ["Access", "open_columns"]
+__all__ = ["Access", "Columns", "Job", "open_columns"]
 
 Array = np.ndarray[Any, Any]
 
 
-class Access:
-    """The columns of a problem of one equation; ``order`` says which column of the design each of them is, ``place`` the inverse."""
+class Columns:
+    """The columns of a design: ``order`` says which column of the design each of them is, ``place`` the inverse; those held are exact.
+
+    Threads may share them; whoever holds more columns waits until nobody reads.
+    """
 
     def __init__(self, problem: Problem, threads: int | None) -> None:
-        self.problem, self.threads = problem, threads or cores()
-        self.rows = problem.rows
-        self.sum_weight = float(problem.rows if problem.weight is None else np.sum(problem.weight, dtype=float))
+        self.threads, self.rows, self.design = threads or cores(), problem.rows, problem.design
         dense, sparse = _separate(problem.design)
         self.order = np.array(dense + [j for block in sparse for j in block[0]], dtype=np.int64)
         self.place = np.empty(len(self.order), dtype=np.int32)
         self.place[self.order] = np.arange(len(self.order), dtype=np.int32)
+        self.split = len(dense)
         self.indptr, self.index, self.values = _compressed(sparse, problem.rows)
-        self.unscaled = problem.design.scale is None
-        self.taken: list[int] = []
+        self.held: dict[int, int] = {}
+        self.lock = Lock()
+        self.lengths, self.lost = self._measured()
 
-    def empty(self) -> Array:
-        """Room for one value per row, zero beyond the last row up to a whole stretch."""
-        return np.zeros(-(-self.rows // 64) * 64)
+    def hold(self, wanted: Array) -> Array:
+        """Where each of those columns is held; those that were not are now."""
+        with self.lock:
+            new = np.array([j for j in wanted.tolist() if j not in self.held], dtype=np.int64)
+            for j in new.tolist():
+                self.held[j] = len(self.held)
+            if len(new):
+                self._hold(self.place[new])
+            return np.array([self.held[j] for j in wanted.tolist()], dtype=np.int32)
+
+    def _measured(self) -> tuple[Array, Array]:
+        raise NotImplementedError
+
+    def _hold(self, at: Array) -> None:
+        raise NotImplementedError
+
+    def advance(self, jobs: list[Job]) -> list[tuple[float, Array]]:
+        """The deviance of each job, and x_j'v of its members."""
+        raise NotImplementedError
 
 
-class _Native(Access):
-    def __init__(self, problem: Problem, threads: int | None, columns: list[Any], plan: native.Plan) -> None:
+class NativeColumns(Columns):
+    """In the core."""
+
+    def __init__(self, problem: Problem, threads: int | None, addresses: list[Any]) -> None:
+        self.addresses = addresses
         super().__init__(problem, threads)
-        sparse = (0, 0, 0, 0) if len(self.indptr) < 2 else (*(core.address(a) if len(a) else 0 for a in (self.indptr, self.index, self.values)), len(self.indptr) - 1)
-        self.wide = core.Wide(columns, sparse, self.rows, self.threads)
-        self.plan = plan
+
+    def _measured(self) -> tuple[Array, Array]:
+        count = len(self.indptr) - 1
+        sparse = (*(core.address(a) if len(a) else 0 for a in (self.indptr, self.index, self.values)), count) if count else (0, 0, 0, 0)
+        self.wide = core.Wide(self.addresses, sparse, self.rows, self.threads)
         squares, lost = np.empty(len(self.order)), np.empty(len(self.order))
         self.wide.lengths(squares, lost)
-        self.lengths, self.lost = np.sqrt(squares[self.place]), lost[self.place]
+        return np.sqrt(squares[self.place]), lost[self.place]
 
-    def evaluate(self, eta: Array, information: str, score: Array, weight: Array) -> tuple[float, float]:
-        """Deviance and Pearson sum at those predictors; fills the score factor and the weight of each row."""
-        if self.plan.fused:
-            found: tuple[float, float] = core.rows_at(self.plan.core, eta, int(information == "observed"), self.threads, score, weight)
-            return found
-        return _evaluate(self.problem, eta, information, score, weight)
+    def _hold(self, at: Array) -> None:
+        self.wide.take(at, self.threads)
 
     def scan(self, v: Array, wanted: Array) -> Array:
         """x_j'v of the wanted columns, to within ``lost[j]`` |v|."""
         out = np.empty(len(wanted))
-        self.wide.scan(v, self.place[wanted], self.threads, out)
+        with self.lock:
+            self.wide.scan(v, self.place[wanted], self.threads, out)
         return out
 
     def exact(self, v: Array, wanted: Array) -> Array:
         """x_j'v of the wanted columns."""
         out = np.empty(len(wanted))
-        self.wide.exact(v, self.place[wanted], self.threads, out)
+        with self.lock:
+            self.wide.exact(v, self.place[wanted], self.threads, out)
         return out
-
-    def take(self, wanted: Array) -> None:
-        """Take more columns, whose exact products are then to be had."""
-        self.wide.take(self.place[wanted], self.threads)
-        self.taken += wanted.tolist()
-
-    def score(self, v: Array) -> Array:
-        """x_j'v of the columns taken."""
-        out = np.empty(len(self.taken))
-        self.wide.score(v, self.threads, out)
-        return out
-
-    def predictor(self, b: Array, eta: Array) -> None:
-        """Add the columns taken times b to eta."""
-        self.wide.predictor(b, self.threads, eta)
 
     def gram(self, weight: Array, member: Array, first: int, out: Array) -> None:
-        """X' diag(weight) X of those of the columns taken, from row ``first`` on, into the corner of ``out``."""
-        self.wide.gram(weight, member, first, self.threads, out)
+        """X' diag(weight) X of those columns held, from row ``first`` on, into the corner of ``out``."""
+        with self.lock:
+            self.wide.gram(weight, member, first, self.threads, out)
+
+    def advance(self, jobs: list[Job]) -> list[tuple[float, Array]]:
+        """All jobs by one reading of the columns where the core has the row terms."""
+        native = [job for job in jobs if job.plan is not None and job.plan.fused]
+        scores = [np.empty(len(job.member)) for job in native]
+        with self.lock:
+            given = [(j.plan.core, j.base, j.member, j.move, j.eta, j.v, j.h, s) for j, s in zip(native, scores)]  # type: ignore[union-attr]
+            sums = self.wide.advance(given, int(jobs[0].information == "observed"), self.threads) if native else []
+        found = {id(job): (deviance, score) for job, (deviance, _), score in zip(native, sums, scores)}
+        return [found[id(job)] if id(job) in found else self._composed(job) for job in jobs]
+
+    def _composed(self, job: Job) -> tuple[float, Array]:
+        """Product by product, with row terms from NumPy: the core's are told the rest as if it were least squares."""
+        x = _dense_of(self, job.member)
+        job.eta[: self.rows] = job.base[: self.rows] + x @ job.move
+        return _evaluate(job), np.asarray(job.v[: self.rows] @ x)
 
 
-class _Plain(Access):
-    """The same in NumPy."""
+class PlainColumns(Columns):
+    """In NumPy."""
 
-    def __init__(self, problem: Problem, threads: int | None) -> None:
-        super().__init__(problem, threads)
+    def _measured(self) -> tuple[Array, Array]:
         from scipy.sparse import csc_array
 
-        dense = [j for j in self.order if j not in set(self.order[len(self.order) - (len(self.indptr) - 1) :].tolist())] if len(self.indptr) > 1 else self.order
-        columns = problem.design.keep(sorted(dense)) if len(dense) else Design((), self.rows)
-        self.dense = columns.block(slice(0, self.rows)) if len(dense) else np.empty((self.rows, 0))
+        dense = self.order[: self.split]
+        self.dense = self.design.keep(dense.tolist()).block(slice(0, self.rows)) if len(dense) else np.empty((self.rows, 0))
         values = self.values if len(self.values) or not len(self.index) else np.ones(len(self.index))
         self.sparse = csc_array((values, self.index, self.indptr), shape=(self.rows, len(self.indptr) - 1))
         squares = np.concatenate([np.einsum("ij,ij->j", self.dense, self.dense), np.asarray((self.sparse * self.sparse).sum(axis=0)).ravel()])
-        self.lengths, self.lost = np.sqrt(squares)[self.place], np.zeros(len(self.order))
         self.matrix = np.empty((self.rows, 0))
+        return np.sqrt(squares)[self.place], np.zeros(len(self.order))
 
-    def evaluate(self, eta: Array, information: str, score: Array, weight: Array) -> tuple[float, float]:
-        return _evaluate(self.problem, eta, information, score, weight)
+    def _hold(self, at: Array) -> None:
+        new = [self.dense[:, k] if k < self.split else self.sparse[:, [k - self.split]].toarray()[:, 0] for k in at]
+        self.matrix = np.column_stack([self.matrix, *new])
 
     def scan(self, v: Array, wanted: Array) -> Array:
         own = v[: self.rows]
@@ -114,39 +140,99 @@ class _Plain(Access):
 
     exact = scan
 
-    def take(self, wanted: Array) -> None:
-        at, split = self.place[wanted], self.dense.shape[1]
-        new = [self.dense[:, k] if k < split else self.sparse[:, [k - split]].toarray()[:, 0] for k in at]
-        self.matrix = np.column_stack([self.matrix, *new])
-        self.taken += wanted.tolist()
-
-    def score(self, v: Array) -> Array:
-        return np.asarray(v[: self.rows] @ self.matrix)
-
-    def predictor(self, b: Array, eta: Array) -> None:
-        eta[: self.rows] += self.matrix @ b
-
     def gram(self, weight: Array, member: Array, first: int, out: Array) -> None:
         a, x = len(member), self.matrix[:, member]
         new = x.T @ (weight[: self.rows, None] * x[:, first:])
         out[first:a, :a], out[:a, first:a] = new.T, new
 
+    def advance(self, jobs: list[Job]) -> list[tuple[float, Array]]:
+        out = []
+        for job in jobs:
+            x = self.matrix[:, job.member]
+            job.eta[: self.rows] = job.base[: self.rows] + x @ job.move
+            out.append((_evaluate(job), np.asarray(job.v[: self.rows] @ x)))
+        return out
 
-def open_columns(problem: Problem, threads: int | None) -> Access:
+
+@dataclass
+class Job:
+    """Go to eta = base + the members times ``move``: fills eta, and the score factor and weight of each row, v and h."""
+
+    problem: Problem
+    plan: native.Plan | None
+    member: Array
+    base: Array
+    move: Array
+    information: str
+    eta: Array
+    v: Array
+    h: Array
+
+
+class Access:
+    """The columns as one problem of one equation sees them: with its weights, and the columns that it has taken."""
+
+    def __init__(self, columns: Any, problem: Problem, together: Callable[[Job], tuple[float, Array]] | None = None) -> None:
+        self.columns, self.problem, self.rows, self.together = columns, problem, problem.rows, together
+        self.sum_weight = float(problem.rows if problem.weight is None else np.sum(problem.weight, dtype=float))
+        self.plan = native.plan(problem.constant()) if isinstance(columns, NativeColumns) else None
+        self.lengths, self.lost = columns.lengths, columns.lost
+        self.taken: list[int] = []
+        self.member = np.zeros(0, dtype=np.int32)
+
+    def empty(self) -> Array:
+        """Room for one value per row, zero beyond the last row up to a whole stretch."""
+        return np.zeros(-(-self.rows // 64) * 64)
+
+    def take(self, wanted: Array) -> None:
+        """Take more columns, whose exact products are then to be had."""
+        self.member = np.concatenate([self.member, self.columns.hold(wanted)])
+        self.taken += wanted.tolist()
+
+    def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array) -> tuple[float, Array]:
+        """Go to eta = base + the columns taken times ``move``: the deviance there, the terms of each row, and x_j'v of the columns taken."""
+        job = Job(self.problem, self.plan, self.member, base, np.ascontiguousarray(move), information, eta, v, h)
+        found: tuple[float, Array] = self.columns.advance([job])[0] if self.together is None else self.together(job)
+        return found
+
+    def scan(self, v: Array, wanted: Array) -> Array:
+        """x_j'v of the wanted columns, to within ``lost[j]`` |v|."""
+        return np.asarray(self.columns.scan(v, wanted))
+
+    def exact(self, v: Array, wanted: Array) -> Array:
+        """x_j'v of the wanted columns."""
+        return np.asarray(self.columns.exact(v, wanted))
+
+    def gram(self, weight: Array, member: Array, first: int, out: Array) -> None:
+        """X' diag(weight) X of those of the columns taken, from row ``first`` on, into the corner of ``out``."""
+        self.columns.gram(weight, self.member[member], first, out)
+
+
+def open_columns(problem: Problem, threads: int | None) -> Columns:
     """The problem's columns, in the core where it was built and can read them."""
     if core is not None:
-        columns = native._columns(problem.design)
-        plan = native.plan(problem.constant())
-        if columns is not None and plan is not None:
-            return _Native(problem, threads, columns, plan)
-    return _Plain(problem, threads)
+        addresses = native.addresses(problem.design)
+        if addresses is not None and native.plan(problem.constant()) is not None:
+            return NativeColumns(problem, threads, addresses)
+    return PlainColumns(problem, threads)
 
 
-def _evaluate(problem: Problem, eta: Array, information: str, score: Array, weight: Array) -> tuple[float, float]:
-    offset = problem.vectors(slice(0, problem.rows))[2]
-    terms = plain.own_terms(information)(problem, slice(0, problem.rows), eta[: problem.rows] + offset)
-    score[: problem.rows], weight[: problem.rows] = terms.score, terms.weight
-    return float(terms.deviance.sum()), float(terms.pearson.sum())
+def _evaluate(job: Job) -> float:
+    """Deviance and row terms by NumPy."""
+    n, problem = job.problem.rows, job.problem
+    offset = problem.vectors(slice(0, n))[2]
+    terms = plain.own_terms(job.information)(problem, slice(0, n), job.eta[:n] + offset)
+    job.v[:n], job.h[:n] = terms.score, terms.weight
+    return float(terms.deviance.sum())
+
+
+def _dense_of(columns: Columns, member: Array) -> Array:
+    """Columns held, written out (for families that the core does not know)."""
+    where = {k: j for j, k in columns.held.items()}
+    index = [where[int(k)] for k in member]
+    order = sorted(index)
+    block = columns.design.keep(order).block(slice(0, columns.rows))
+    return np.asarray(block[:, [order.index(j) for j in index]])
 
 
 _Block = tuple[list[int], Any]

@@ -21,7 +21,7 @@ from etamu.sources.layout import Layout, stored_design
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
 
-__all__ = ["Plan", "Terms", "available", "instruction_set", "place", "plan"]
+__all__ = ["Plan", "Terms", "addresses", "available", "instruction_set", "place", "plan"]
 
 # address, stride, type, table, center, scale
 _Column = tuple[int, int, int, int, float, float]
@@ -52,7 +52,7 @@ def _address(values: Array, center: float, scale: float, table: Array | None = N
     return (core.address(values), values.strides[0], kind, 0 if table is None else core.address(table), center, scale)
 
 
-def _columns(design: Design) -> list[_Column] | None:
+def addresses(design: Design) -> list[_Column] | None:
     """The single columns of a design, or None where the core cannot read one."""
     center = [0.0] * design.width if design.center is None else design.center.tolist()
     scale = [1.0] * design.width if design.scale is None else design.scale.tolist()
@@ -74,7 +74,7 @@ def _link_code(link: Link) -> int | None:
 
 def place(design: Design, most: int, centred: bool, center: Array, scale: Array) -> bool | None:
     """Centre and scale of a design's single columns by up to ``most`` of its rows; whether all are finite, None without the core."""
-    columns = None if core is None else _columns(Design(design.parts, design.rows))
+    columns = None if core is None else addresses(Design(design.parts, design.rows))
     return None if columns is None else bool(core.place(columns, design.rows, most, centred, center, scale))
 
 
@@ -233,7 +233,7 @@ def plan(problem: Problem) -> Plan | None:
         return None
     if problem.equations is not None:
         problem = replace(problem, design=stored_design(problem.design))
-    columns = _columns(problem.design)
+    columns = addresses(problem.design)
     extra: list[_Column | None] = []
     for values, absent in ((problem.y, 1.0), (problem.weight, 0.0), (problem.offset, 1.0)):
         extra.append((0, 0, _ONE, 0, absent, 1.0) if values is None else _address(values, 0.0, 1.0))
