@@ -23,11 +23,16 @@ from etamu.versions import show_versions
 
 if TYPE_CHECKING:
     from etamu import datasets, measures, vcov
+    from etamu.folding import folds
     from etamu.path import glm_path
-    from etamu.validation import cross_validate, folds
+    from etamu.splitting import split_inference
+    from etamu.stability import stability_selection
+    from etamu.validation import cross_validate
 
 __version__ = "0.1.0"
 __all__ = [
+    "stability_selection",
+    "split_inference",
     "folds",
     "cross_validate",
     "glm_path",
@@ -71,7 +76,7 @@ __all__ = [
 ]
 
 
-_LATER = {"glm_path": "etamu.path", "cross_validate": "etamu.validation", "folds": "etamu.validation"}
+_LATER = {"glm_path": "etamu.path", "cross_validate": "etamu.validation", "folds": "etamu.folding", "split_inference": "etamu.splitting", "stability_selection": "etamu.stability"}
 
 
 def __getattr__(name: str) -> Any:
@@ -90,8 +95,10 @@ def add1(fit: Fit, scope: str, test: str | None = None) -> Any:
     >>> em.add1(em.glm("breaks ~ wool", em.datasets.warpbreaks(), family="poisson"), "tension").columns["term"]
     ['<none>', 'tension']
     """
+    from etamu.inference.after import refuse_penalised
     from etamu.selection import add1 as add
 
+    refuse_penalised(fit, "add1")
     return add(fit, scope, test)
 
 

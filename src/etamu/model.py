@@ -12,6 +12,7 @@ import numpy as np
 from etamu.design.encode import DesignSpec
 from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.families import Family, Multinomial
+from etamu.inference import after as _after
 from etamu.inference import covariance as _covariance
 from etamu.inference import likelihood as _likelihood
 from etamu.inference import predict as _predict
@@ -113,7 +114,9 @@ class Fit:
 
     @property
     def edf(self) -> float:
-        """Effective degrees of freedom: the number of estimated coefficients, or tr (H + S)^-1 H where smooths are penalised."""
+        """Effective degrees of freedom: the number of estimated coefficients, of those that are not 0 after a selecting penalty, or
+        tr (H + P)^-1 H where a penalty is quadratic.
+        """
         if self.penalised is not None:
             return float(self.penalised.edf)
         return float(self.rank * self.equations) if self.smoothing is None else self.smoothing.total
@@ -177,12 +180,12 @@ class Fit:
 
     @property
     def aic(self) -> float:
-        """-2 loglik + 2 (coefficients, and the dispersion where it is estimated)."""
+        """-2 loglik + 2 (``edf``, and one for the dispersion where it is estimated)."""
         return -2 * self.loglik + 2 * self._parameters
 
     @property
     def bic(self) -> float:
-        """-2 loglik + log(nobs) times the number of parameters."""
+        """-2 loglik + log(nobs) times the number of parameters, ``edf`` of them coefficients."""
         return -2 * self.loglik + math.log(self.nobs) * self._parameters
 
     @property
@@ -202,7 +205,8 @@ class Fit:
 
         ``kind`` is "model", phi (X'WX)^-1; "expected" or "observed" information; "HC0" to "HC3"; "cluster" with ``cluster=`` (one
         array of ids, or a list of several), "HAC" with ``lags=``; "jackknife"; "bootstrap" with ``draws=, seed=, method=``; an object
-        of ``em.vcov``; or a matrix, which is checked and returned.
+        of ``em.vcov``; or a matrix, which is checked and returned.  After a quadratic penalty P "model" is the posterior covariance
+        phi (H + P)^-1, and "frequentist" the sampling covariance phi (H + P)^-1 H (H + P)^-1 of the biased estimate.
         """
         if len(self.labels) > _MOST_COVARIANCES:
             raise UndefinedStatisticError(
@@ -211,9 +215,10 @@ class Fit:
         _selected.refuse_selected(self, "the covariance of the coefficients")
         if isinstance(kind, str) and kind == "model" and not options:
             return np.asarray(self.dispersion * self._unscaled)
+        from etamu.inference.frequentist import Frequentist
         from etamu.inference.kinds import checked_matrix, resolve
 
-        found = resolve(kind, options)
+        found = Frequentist() if isinstance(kind, str) and kind == "frequentist" and not options else resolve(kind, options)
         if isinstance(found, np.ndarray):
             return checked_matrix(found, self.labels)
         e = self._estimate()
@@ -221,7 +226,7 @@ class Fit:
             raise UndefinedStatisticError(
                 "with a predictor for every class (`reference=None`) and fixed steps only differences are identified; fit with a reference class."
             )
-        return self._reported(_covariance.on_user_scale(found.matrix(self), e.scaling, len(e.kept)))
+        return self._reported(_covariance.on_user_scale(found.matrix(_after.view(self, getattr(found, "information", None))), e.scaling, len(e.kept)))
 
     @cached_property
     def _unscaled(self) -> Array:
@@ -287,8 +292,11 @@ class Fit:
         """Estimates with standard errors, z or t statistics, p-values and Wald limits; ``vcov`` is any kind that :meth:`vcov` takes.
 
         A coefficient whose value active constraints give has an estimate only: at a bound no normal distribution describes it, so its
-        standard error and p-value are nan.  Those of the others are within the active constraints.
+        standard error and p-value are nan.  Those of the others are within the active constraints.  After a penalty that selects
+        there are estimates only, and ``note`` says why.
         """
+        if self.penalised is not None and self.penalised.selects and isinstance(vcov, str) and vcov == "model":
+            return _after.shrunk_table(self, level)
         if not (isinstance(vcov, str) and vcov == "model"):
             vcov = self.vcov(vcov)
         estimate, stderror = self._flat(self.coef), self._flat(self.stderror(vcov))
@@ -388,22 +396,24 @@ class Fit:
 
     # ---- verbs, each written where it can be read on its own: inference/verbs.py ---------------------------------
 
-    confint = _verbs.confint
-    test = _verbs.test
-    anova = _verbs.anova
-    drop1 = _verbs.drop1
-    overdispersion = _verbs.overdispersion
-    link_test = _verbs.link_test
-    hosmer_lemeshow = _verbs.hosmer_lemeshow
-    vuong = _verbs.vuong
+    confint = _after.guarded_confint(_verbs.confint)
+    test = _after.guarded_test(_verbs.test)
+    anova = _after.needs_maximum(_verbs.anova, "an analysis of deviance")
+    drop1 = _after.needs_maximum(_verbs.drop1, "an analysis of deviance")
+    overdispersion = _after.needs_maximum(_verbs.overdispersion, "the overdispersion test")
+    link_test = _after.needs_maximum(_verbs.link_test, "the link test")
+    hosmer_lemeshow = _after.needs_maximum(_verbs.hosmer_lemeshow, "the Hosmer-Lemeshow test")
+    vuong = _after.needs_maximum(_verbs.vuong, "Vuong's test")
     measures = _verbs.measures
     dispersion_by = _verbs.dispersion_by
-    residuals = _verbs.residuals
-    influence = _verbs.influence
+    residuals = _after.needs_hat(_verbs.residuals, "residuals")
+    influence = _after.needs_hat(_verbs.influence, "influence")
+    relaxed = _after.relaxed
+    debiased = _after.debiased
     effects = _verbs.effects
     adjusted = _verbs.adjusted
     relativities = _verbs.relativities
-    separation = _verbs.separation
+    separation = _after.needs_maximum(_verbs.separation, "a certificate of separation")
 
     # ---- presentation -------------------------------------------------------------------------------------------
 

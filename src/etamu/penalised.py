@@ -290,6 +290,7 @@ def _choose(problem: Problem | Streamed, pieces: Pieces) -> tuple[str, str]:
 
 def alphas_from(first: float, count: int, ratio: float) -> Array:
     """A geometric sequence from the first alpha down to ``ratio`` times it."""
+    first *= 1 + 1e-12  # so that rounding lets nothing in at the first
     return np.asarray(first * np.logspace(0, math.log10(ratio), count)) if count > 1 else np.array([first])
 
 

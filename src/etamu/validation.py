@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from etamu import checks
-from etamu.errors import LengthError, NotEnoughDataError, SpecificationError, chosen
+from etamu.errors import NotEnoughDataError, SpecificationError, chosen
 from etamu.families import Family, resolve_family
+from etamu.folding import Folding, read_folds
 from etamu.inference.table import Table
 from etamu.links import Link, Mean
 from etamu.path import Path, alphas_of, assembled, read_alphas, read_bounds, read_control, read_penalty
@@ -24,72 +25,13 @@ from etamu.solvers.base import Control
 from etamu.solvers.columnwise import Point
 from etamu.sources.access import open_columns
 from etamu.sources.problem import Problem
-from etamu.sources.shared import fold_of, over_columns, over_rows
+from etamu.sources.shared import over_columns, over_rows
 from etamu.sources.streamed import Streamed
 
-__all__ = ["CrossValidation", "cross_validate", "folds"]
+__all__ = ["CrossValidation", "cross_validate"]
 
 Array = np.ndarray[Any, Any]
 METRICS = ("deviance", "mse", "mae", "misclassification", "auc")
-
-
-def folds(n: int, k: int = 5, *, seed: int | None = 0, stratify: Any = None, groups: Any = None, time: Any = None, gap: int = 0) -> Array:
-    """The fold of each of n rows, 0 to k - 1, as :func:`cross_validate` takes it.
-
-    ``stratify`` (n,) spreads each of its values evenly over the folds; ``groups`` (n,) keeps the rows of a group together; ``time`` (n,) makes k
-    folds of later and later rows, each to be predicted from those before it less the last ``gap`` rows (its fold is -1 for the first rows, which
-    only train).  ``seed`` None shuffles differently each time.
-
-    Examples
-    --------
-    >>> import etamu as em
-    >>> em.folds(6, 3, groups=["a", "a", "b", "b", "c", "c"], seed=1).tolist()
-    [2, 2, 0, 0, 1, 1]
-    """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 2:
-        raise SpecificationError(f"`k` is {k!r}; pass a whole number of folds, 2 or more.")
-    if sum(g is not None for g in (stratify, groups, time)) > 1:
-        raise SpecificationError("pass one of `stratify`, `groups` and `time`; a fold cannot be all of them.")
-    if n < k:
-        raise NotEnoughDataError(f"{n} rows make no {k} folds; pass fewer.")
-    rng = np.random.default_rng(seed)
-    if time is not None:
-        return _in_time(_of_length("time", time, n), k, gap)
-    if groups is not None:
-        return _grouped(_of_length("groups", groups, n), k, rng)
-    order = rng.permutation(n)
-    if stratify is not None:
-        labels = np.unique(_of_length("stratify", stratify, n), return_inverse=True)[1]
-        order = order[np.argsort(labels[order], kind="stable")]
-    out = np.empty(n, dtype=np.int64)
-    out[order] = np.arange(n) % k
-    return out
-
-
-def _of_length(name: str, values: Any, n: int) -> Array:
-    found = np.asarray(values)
-    if found.shape != (n,):
-        raise LengthError(f"`{name}` has shape {found.shape} but there are {n} rows; pass one value for each.")
-    return found
-
-
-def _grouped(groups: Array, k: int, rng: np.random.Generator) -> Array:
-    """Whole groups, the largest first, each to the fold with the fewest rows."""
-    labels, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    if len(labels) < k:
-        raise NotEnoughDataError(f"`groups` has {len(labels)} groups, which make no {k} folds; pass fewer.")
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(-counts[order], kind="stable")]
-    place, size = np.empty(len(labels), dtype=np.int64), np.zeros(k)
-    for g in order:
-        place[g] = int(size.argmin())
-        size[place[g]] += counts[g]
-    return np.asarray(place[inverse])
-
-
-def _in_time(time: Array, k: int, gap: int) -> Array:
-    rank = np.argsort(np.argsort(time, kind="stable"), kind="stable")
-    return np.asarray(rank * (k + 1) // len(time) - 1)
 
 
 @dataclass(frozen=True)
@@ -218,7 +160,7 @@ def cross_validate(
     judge = _metric(metric, problem)
     wanted = read_penalty(penalty, l1_ratio, 1.0)
     rows = read_bounds(constraints, built)
-    fold = _read_folds(folds, problem, seed)
+    fold = read_folds(folds, problem.rows, seed, isinstance(problem, Streamed), _strata(problem))
     _check_classes(problem, fold)
     prepared = prepare(problem, built.spec, built.intercept, wanted, control, rows)
     given = alphas_of(prepared, read_alphas(alphas), n_alphas, alpha_min_ratio)
@@ -234,50 +176,15 @@ def cross_validate(
     return CrossValidation(path.alphas, values, sizes, metric if isinstance(metric, str) else getattr(metric, "__name__", "metric"), path, refit)
 
 
-def _read_folds(given: Any, problem: Problem | Streamed, seed: int | None) -> Array:
-    """The fold of each row."""
-    n = problem.rows
+def _strata(problem: Problem | Streamed) -> Array | None:
+    """Classes that random folds are to have in equal shares."""
     if isinstance(problem, Streamed):
-        return _folds_of_files(given, n, seed)
-    if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
-        discrete = isinstance(problem, Problem) and (problem.equations is not None or (problem.family.support.high == 1 and len(np.unique(problem.y[:1000])) == 2))
-        return folds(n, int(given), seed=seed, stratify=np.asarray(problem.y) if discrete else None)
-    try:
-        fold = np.asarray(given)
-    except (TypeError, ValueError):
-        fold = np.empty(0)
-    if fold.shape != (n,):
-        raise LengthError(f"`folds` has shape {fold.shape} but there are {n} rows; pass a number of folds, or the fold of each row.")
-    labels, inverse = np.unique(fold, return_inverse=True)
-    training = labels.dtype.kind in "iu" and labels[0] == -1
-    if len(labels) - training < 2:
-        raise SpecificationError("`folds` names fewer than two folds; pass at least two.")
-    return np.asarray(inverse - training)
+        return None
+    discrete = problem.equations is not None or (problem.family.support.high == 1 and len(np.unique(problem.y[:1000])) == 2)
+    return np.asarray(problem.y) if discrete else None
 
 
-@dataclass(frozen=True)
-class _Hashed:
-    """Folds of rows that are read, by their numbers."""
-
-    count: int
-    seed: int
-
-    def __call__(self, first: int, rows: int) -> Array:
-        return fold_of(first, rows, self.count, self.seed)
-
-
-def _folds_of_files(given: Any, n: int, seed: int | None) -> Any:
-    if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
-        if given < 2:
-            raise SpecificationError(f"`folds` is {given!r}; pass 2 or more.")
-        return _Hashed(int(given), int(np.random.default_rng().integers(2**31)) if seed is None else int(seed))
-    fold = np.asarray(given)
-    if fold.shape != (n,) or fold.dtype.kind not in "iu":
-        raise LengthError(f"`folds` has shape {fold.shape} but the files have {n} rows; pass a number of folds, or the fold of each row as a whole number.")
-    return fold
-
-
-def _check_classes(problem: Problem | Streamed, fold: Array) -> None:
+def _check_classes(problem: Problem | Streamed, fold: Folding) -> None:
     """Every training set needs every class."""
     if isinstance(problem, Streamed):
         return
@@ -287,30 +194,24 @@ def _check_classes(problem: Problem | Streamed, fold: Array) -> None:
     classes = np.unique(y)
     if len(classes) > 20:
         return
-    for k in range(int(fold.max()) + 1):
-        rest = np.unique(y[_training(fold, k)])
+    for k in range(fold.count):
+        rest = np.unique(y[fold.trains(k, 0, len(y))])
         if len(rest) < len(classes) and len(rest) < (2 if problem.equations is None else len(classes)):
             raise NotEnoughDataError(f"`folds`: without fold {k} the rows have {len(rest)} of the {len(classes)} classes of y; use folds that are stratified, or fewer of them.")
 
 
-def _training(fold: Array, k: int) -> Array:
-    """The rows that fold k is predicted from."""
-    return np.asarray(fold != k)
-
-
-def _solved(prepared: Prepared, fold: Any, alphas: Array) -> tuple[list[Point], list[Array]]:
+def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Point], list[Array]]:
     """The path of all rows, and the coefficients of each fold's training rows at each alpha; all of them make their passes in common.
 
     Rows of a fold have no weight in what it is predicted from.
     """
-    count = fold.count if callable(fold) else int(fold.max()) + 1
-    folds_of = fold if callable(fold) else lambda first, rows: fold[first : first + rows]
+    count = fold.count
 
     def without(k: int) -> Callable[[Problem, int], Problem]:
         def weigh(part: Problem, first: int) -> Problem:
             if k == count:
                 return part
-            return part.change(weight=np.where(_training(folds_of(first, part.rows), k), 1.0 if part.weight is None else part.weight, 0.0))
+            return part.change(weight=np.where(fold.trains(k, first, part.rows), 1.0 if part.weight is None else part.weight, 0.0))
 
         return weigh
 
@@ -329,13 +230,12 @@ def _solved(prepared: Prepared, fold: Any, alphas: Array) -> tuple[list[Point], 
     return found[count], [np.array([prepared.coefficients(point) for point in points]) for points in found[:count]]
 
 
-def _judged(problem: Problem | Streamed, fold: Any, betas: list[Array], judge: Any) -> tuple[Array, Array]:
+def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judge: Any) -> tuple[Array, Array]:
     """The metric of each fold at each alpha, and the folds' weights."""
     values, sizes, first = np.zeros((len(betas), len(betas[0]))), np.zeros(len(betas)), 0
     for part in problem.batches():
-        own = fold(first, part.rows) if callable(fold) else fold[first : first + part.rows]
         for k, beta in enumerate(betas):
-            rows = np.flatnonzero(own == k)
+            rows = np.flatnonzero(fold.held(k, first, part.rows))
             if len(rows):
                 held = _rows(part, rows)
                 size = float(held.vectors(slice(0, held.rows))[1].sum())

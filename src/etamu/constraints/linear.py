@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = ["Linear"]
 Array = np.ndarray[Any, Any]
 
 
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Linear:
     """Linear constraints: texts such as ``"a + b = 1"``, ``"2*a - c <= 3"``, ``"0 <= a <= b"``, or a matrix with bounds.
 
@@ -34,26 +36,30 @@ class Linear:
     (array([0.75, 0.75, 0.25]), 1.0)
     """
 
-    __slots__ = ("lower", "matrix", "texts", "upper")
+    texts: tuple[str, ...]
+    matrix: Array | None
+    lower: Array | None
+    upper: Array | None
 
     def __init__(self, *given: Any, lower: Any = None, upper: Any = None) -> None:
-        self.texts: tuple[str, ...] = ()
-        self.matrix: Array | None = None
-        self.lower: Array | None = None
-        self.upper: Array | None = None
         if given and all(isinstance(text, str) for text in given):
             if lower is not None or upper is not None:
                 raise SpecificationError("`lower` and `upper` of Linear go with a matrix; write the bounds into the text, such as 'a + b <= 1'.")
-            self.texts = given
+            self._set(tuple(given), None, None, None)
         elif given and len(given) <= 3 and not isinstance(given[0], str):
             ends = [*given[1:], None, None][:2]
             if any(a is not None and b is not None for a, b in zip(ends, (lower, upper))):
                 raise SpecificationError("`Linear` has a bound twice; pass it by place or by name.")
-            self.matrix = np.atleast_2d(_numbers("Linear", given[0]))
-            self.lower, self.upper = (_end(name, a if a is not None else b, self.matrix) for name, a, b in zip(("lower", "upper"), ends, (lower, upper)))
+            matrix = np.atleast_2d(_numbers("Linear", given[0]))
+            low, high = (_end(name, a if a is not None else b, matrix) for name, a, b in zip(("lower", "upper"), ends, (lower, upper)))
+            self._set((), matrix, low, high)
             self._check()
         else:
             raise SpecificationError(f"`Linear` takes texts such as 'a + b = 1', or a matrix with lower= and upper=, not {given!r}.")
+
+    def _set(self, texts: tuple[str, ...], matrix: Array | None, lower: Array | None, upper: Array | None) -> None:
+        for name, value in (("texts", texts), ("matrix", matrix), ("lower", lower), ("upper", upper)):
+            object.__setattr__(self, name, value)
 
     def _check(self) -> None:
         assert self.matrix is not None

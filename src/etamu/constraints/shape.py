@@ -79,7 +79,7 @@ class Convex:
     >>> data = {"x": [0.0, 1, 2, 3, 4], "y": [0.0, 3, 4, 4.5, 8]}
     >>> fit = em.glm("y ~ bs(x, df=4)", data, constraints=em.Convex("x"))
     >>> fit.predict({"x": [0, 2, 4]}).round(3)
-    array([0.333, 3.611, 7.861])
+    array([0.693, 3.57 , 7.914])
     """
 
     term: str

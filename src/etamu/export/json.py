@@ -17,6 +17,7 @@ from etamu.export.plain import number as _number
 from etamu.export.plain import plain as _plain
 from etamu.families import ALIASES, FAMILIES, Family, Multinomial, NegativeBinomial, Quasi, Tweedie
 from etamu.inference.constrain import Active, ActiveRow
+from etamu.inference.selected import Penalised, Recorded, written
 from etamu.inference.smooth_terms import Smoothing, Term
 from etamu.links import LINKS, Link, is_power, power, resolve_link
 from etamu.model import Fit
@@ -58,7 +59,9 @@ def _link_to_dict(link: Link, family: Family) -> dict[str, Any]:
 
 def _statistics(fit: Fit) -> dict[str, Any]:
     """Numbers that need the data, worked out before it is left behind."""
-    found: dict[str, Any] = {"pearson": fit.pearson, "unscaled": fit._unscaled, "error_bound": fit.error_bound}
+    found: dict[str, Any] = {"pearson": fit.pearson}
+    if fit.penalised is None or not fit.penalised.selects:  # after a selection there is no covariance
+        found |= {"unscaled": fit._unscaled, "error_bound": fit.error_bound}
     for name in ("null_deviance", "loglik"):
         try:
             found[name] = getattr(fit, name)
@@ -67,6 +70,25 @@ def _statistics(fit: Fit) -> dict[str, Any]:
     if "dispersion" in fit.known:  # of a bias-reduced fit, which Pearson's sum does not give
         found["dispersion"] = fit.dispersion
     return {k: _plain(v) for k, v in found.items()}
+
+
+def _penalised_to_dict(record: Penalised | None) -> dict[str, Any] | None:
+    """What is known of a penalised solution, its penalty as text."""
+    if record is None:
+        return None
+    numbers = {k: _plain(getattr(record, k)) for k in ("objective", "residual", "edf", "relaxed")}
+    return {"penalty": written(record), **numbers, "selects": record.selects, "constrained": record.constrained, "nonzero": list(record.nonzero)}
+
+
+def _read_penalised(data: Any, names: tuple[str, ...]) -> Penalised | None:
+    if data is None:
+        return None
+    nonzero = tuple(map(str, data["nonzero"]))
+    if not set(nonzero) <= set(names):
+        raise ModelFileError("the file's nonzero coefficients are none of its coefficients.")
+    relaxed = None if data["relaxed"] is None else float(data["relaxed"])
+    objective, residual, edf = (float(_number(data[k])) for k in ("objective", "residual", "edf"))
+    return Penalised(Recorded(str(data["penalty"])), objective, residual, edf, bool(data["selects"]), nonzero, bool(data["constrained"]), relaxed)
 
 
 def _shape_to_dict(fit: Fit) -> dict[str, Any] | None:
@@ -151,6 +173,7 @@ def save(fit: Fit, path: Any) -> None:
         "bias": fit.bias,
         "active": None if fit.active is None else _plain_active(fit.active),
         "smoothing": _smoothing_to_dict(fit.smoothing),
+        "penalised": _penalised_to_dict(fit.penalised),
         "shape": _shape_to_dict(fit),
         "known": _statistics(fit),
         "trace": {
@@ -234,12 +257,13 @@ def _check_shapes(data: dict[str, Any], names: tuple[str, ...], coef: np.ndarray
         known["unscaled"] = np.reshape(known["unscaled"], (coef.size, coef.size))
     if "error_bound" in known:
         known["error_bound"] = np.reshape(known["error_bound"], coef.shape)
-    if not {"pearson", "unscaled", "error_bound"} <= set(known):
+    selected = data.get("penalised") is not None and bool(data["penalised"]["selects"])
+    if not {"pearson", *(() if selected else ("unscaled", "error_bound"))} <= set(known):
         raise ModelFileError("the file lacks the statistics of the fit.")
     classes = data["class_names"]
     if (coef.ndim == 2) != (classes is not None) or (classes is not None and (len(classes) != coef.shape[1] or len(data["response_levels"]) < 2)):
         raise ModelFileError("the file's classes do not match its coefficients.")
-    if data.get("bias") not in (None, "mean", "median", "mixed", "jeffreys", "ridge", "smooth"):
+    if data.get("bias") not in (None, "mean", "median", "mixed", "jeffreys", "ridge", "smooth", "penalty"):
         raise ModelFileError(f"the file names a bias reduction {data['bias']!r} that does not exist.")
     if not (isinstance(data["nobs"], (int, float)) and data["nobs"] > 0):
         raise ModelFileError(f"the file says it has {data['nobs']!r} observations.")
@@ -276,6 +300,7 @@ def _from_dict(data: dict[str, Any]) -> Fit:
         bias=data.get("bias"),
         active=_read_active(data.get("active"), len(names)),
         smoothing=_read_smoothing(data.get("smoothing"), len(names)),
+        penalised=_read_penalised(data.get("penalised"), names),
         shape=_read_shape(data.get("shape")),
         known=known,
     )

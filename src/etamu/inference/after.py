@@ -20,9 +20,10 @@ from etamu.inference.selected import named, refuse_selected
 from etamu.inference.wald import CoefTable, check_level
 
 if TYPE_CHECKING:
+    from etamu.inference.table import Table
     from etamu.model import Fit
 
-__all__ = ["ShrunkTable", "guarded_confint", "guarded_test", "needs_hat", "needs_maximum", "refuse_dropped", "shrunk_table", "view"]
+__all__ = ["ShrunkTable", "debiased", "guarded_confint", "guarded_test", "needs_hat", "needs_maximum", "refuse_penalised", "relaxed", "shrunk_table", "view", "why_none"]
 
 Array = np.ndarray[Any, Any]
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -60,7 +61,58 @@ def why_none(fit: Fit) -> str:
     )
 
 
-# ---- verbs --------------------------------------------------------------------------------------------------------
+# ---- verbs of penalised fits ----------------------------------------------------------------------------------------
+
+
+def relaxed(fit: Fit, phi: float = 0.0) -> Fit:
+    """The unpenalised refit of the columns that the penalty left, or its blend ``phi`` penalised + (1 - ``phi``) refit.
+
+    Coefficients at 0 stay 0 with nan standard errors, levels that were made equal stay so.  The standard errors of ``phi=0`` are those of
+    maximum likelihood on the selected columns: they hold given the selection, as the summary says.
+
+    References
+    ----------
+    Meinshausen (2007), Comput. Stat. Data Anal. 52, doi:10.1016/j.csda.2006.12.019.
+
+    Examples
+    --------
+    >>> import etamu as em
+    >>> X, y = em.datasets.make_linear(200, 6, seed=1)[:2]
+    >>> lasso = em.fit(X, y, penalty=em.Lasso(0.3))
+    >>> fit = lasso.relaxed()
+    >>> bool(fit.deviance < lasso.deviance), fit.rank == lasso.edf
+    (True, True)
+    """
+    from etamu.inference.relaxed import relaxed
+
+    return relaxed(fit, phi)
+
+
+def debiased(fit: Fit, columns: Any = None, level: float = 0.95, *, vcov: str = "model") -> Table:
+    """Debiased estimates of a lasso or elastic net, with standard errors, tests and limits that allow for the selection.
+
+    ``b + D score/W``, D the inverse information or, with fewer than ten observations for each coefficient, rows from nodewise lassos.  The table has
+    ``estimate``, ``stderror`` (of ``vcov``: "model" or "sandwich"; both are shown), ``z``, ``p_value``, ``p_holm`` (Holm's, over the ``columns``
+    asked for) and limits.  The theory needs few coefficients that matter, of the order of sqrt(n)/log(p).
+
+    References
+    ----------
+    van de Geer, Buhlmann, Ritov & Dezeure (2014), Ann. Statist. 42, doi:10.1214/14-AOS1221; Zhang & Zhang (2014), doi:10.1111/rssb.12026.
+
+    Examples
+    --------
+    >>> import etamu as em
+    >>> X, y = em.datasets.make_linear(200, 6, seed=1)[:2]
+    >>> found = em.fit(X, y, penalty=em.Lasso(0.1)).debiased()
+    >>> bool(abs(found["estimate"] - em.fit(X, y).coef[1:]).max() < 1e-8)
+    True
+    """
+    from etamu.inference.debiased import debiased
+
+    return debiased(fit, columns, level, vcov)
+
+
+# ---- other verbs --------------------------------------------------------------------------------------------------------
 
 
 def needs_maximum(verb: Verb, what: str) -> Verb:

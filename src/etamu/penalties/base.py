@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
-from etamu.errors import SpecificationError, UnknownNameError
+from etamu.errors import SpecificationError, unknown
 from etamu.penalties.pieces import Columns, Pieces
 from etamu.penalties.prox import distance, prox
 
@@ -139,19 +138,10 @@ def positions(name: Any, columns: Columns) -> list[int]:
         return list(columns.terms[name])
     if name in columns.names:
         return [columns.names.index(name)]
-    known = [*columns.terms, *columns.names]
-    near = difflib.get_close_matches(str(name), known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(map(repr, known[:8]))}."
-    raise UnknownNameError(f"`penalty` names {name!r}, which is no term or coefficient of the model{hint}")
+    raise unknown("penalty", name, dict.fromkeys([*columns.terms, *columns.names]))
 
 
 def _factor(name: Any, factor: Any) -> float:
     if isinstance(factor, bool) or not isinstance(factor, (int, float, np.number)) or not math.isfinite(factor) or factor < 0:
         raise SpecificationError(f"`weights` has {factor!r} for {name!r}; pass a factor that is 0 or more.")
     return float(factor)
-
-
-def described(penalty: Penalty) -> str:
-    """The call that makes the penalty."""
-    given = ", ".join(f"{f.name}={getattr(penalty, f.name)!r}" for f in fields(penalty) if f.repr)  # type: ignore[arg-type]
-    return f"{type(penalty).__name__}({given})"

@@ -91,17 +91,34 @@ def summarise(fit: Fit, level: float = 0.95, vcov: Any = "model", stars: bool = 
     table = fit.coef_table(level, vcov)
     percent = f"{100 * level:g}%"
     header = ("", "estimate", "std. error", table.statistic_name, "p-value", f"lower {percent}", f"upper {percent}", *([""] if stars else []))
-    rows = [_row(fit, table, j, stars) for j in range(len(table.names))]
+    if _shrunk(fit):
+        header, rows = header[:2], _estimates(fit, table, fold)
+    else:
+        rows = [_row(fit, table, j, stars) for j in range(len(table.names))]
     title = f"Generalized linear model: {fit.family!r}, {fit.link.name} link"
     if fit.spec is not None:
         title += f"\n{fit.spec.formula.text}"
     notes = _notes(fit)
     if not (isinstance(vcov, str) and vcov == "model"):
         notes.append(f"standard errors: {vcov if isinstance(vcov, str) else _name_of(vcov)}")
-    if stars:
+    if stars and not _shrunk(fit):
         notes.append("*** p < 0.001, ** p < 0.01, * p < 0.05, . p < 0.1")
     smooths = None if fit.smoothing is None else fit.smooths
     return Summary(title, tuple(_facts(fit)), header, tuple(_folded(fit, rows, fold)), tuple(notes), smooths)
+
+
+def _shrunk(fit: Fit) -> bool:
+    """Whether the fit has estimates only."""
+    return fit.penalised is not None and bool(fit.penalised.selects)
+
+
+def _estimates(fit: Fit, table: Any, fold: int | None) -> list[tuple[str, ...]]:
+    """Coefficients after a selecting penalty; where many are 0 those are counted rather than listed."""
+    rows = [(name, "0" if b == 0 else format_number(b)) for name, b in zip(table.names, table.estimate)]
+    zero = int((np.asarray(table.estimate) == 0).sum())
+    if fold is None or zero <= fold:
+        return rows
+    return [*(row for row, b in zip(rows, table.estimate) if b != 0), (f"... {zero:,} more, see coef_table()", "0")]
 
 
 def _name_of(vcov: Any) -> str:
@@ -115,6 +132,8 @@ def _row(fit: Fit, table: Any, j: int, stars: bool) -> tuple[str, ...]:
         return (name, "aliased", "", "", "", "", "", *more)
     if name in fit.diverging:
         return (name, "no finite", "estimate", "", "", "", "", *more)
+    if table.estimate[j] == 0 and fit.penalised is not None and fit.penalised.relaxed is not None and math.isnan(table.stderror[j]):
+        return (name, "0", "set to 0", "", "", "", "", *more)
     if fit.active is not None and fit.active.pinned[j]:
         return (name, format_number(table.estimate[j]), "active", "", "", "", "", *more)
     p = table.p_value[j]
@@ -141,7 +160,7 @@ def _stars(p: float) -> str:
 def _folded(fit: Fit, rows: list[tuple[str, ...]], fold: int | None) -> list[tuple[str, ...]]:
     """The rows, those of long terms cut short and those of smooths left out."""
     hidden = set() if fit.smoothing is None else fit.smoothing.columns
-    if fold is None or fit.class_names is not None or fit.spec is None:
+    if fold is None or fit.class_names is not None or fit.spec is None or _shrunk(fit):
         return [row for j, row in enumerate(rows) if j not in hidden]
     from etamu.inference.residuals import partial_columns
 
@@ -163,7 +182,7 @@ def _facts(fit: Fit) -> list[tuple[str, str]]:
     dispersion = format_number(fit.dispersion) + (" (fixed)" if fit.family.dispersion_known else "")
     facts = [
         ("observations", f"{fit.nobs:,}"),
-        ("residual df", f"{fit.df_residual:,}" if fit.smoothing is None else f"{fit.df_residual:,.2f}"),
+        ("residual df", f"{fit.df_residual:,}" if fit.smoothing is None and fit.edf == int(fit.edf) else f"{fit.df_residual:,.2f}"),
         ("deviance", format_number(fit.deviance, 7)),
         ("null deviance", _or_dash(lambda: format_number(fit.null_deviance, 7))),
         ("dispersion", dispersion),
@@ -185,7 +204,9 @@ def _notes(fit: Fit) -> list[str]:
     notes = []
     if fit.status is not Status.CONVERGED:
         notes.append(f"{fit.status.name.lower().replace('_', ' ')}: {fit.status.value}")
-    if fit.bias == "ridge":
+    if fit.penalised is not None:
+        notes += _penalty(fit)
+    elif fit.bias == "ridge":
         notes.append("ridge: estimates are shrunk towards zero, and the covariance is the posterior one, phi (H + P)^-1")
     elif fit.bias == "smooth":
         notes.append("standard errors are the Bayesian ones, phi (H + S)^-1; residual df and AIC count effective degrees of freedom")
@@ -205,6 +226,20 @@ def _notes(fit: Fit) -> list[str]:
     if not fit.family.dispersion_known and fit.df_residual <= 0:
         notes.append("no residual degrees of freedom: dispersion and standard errors do not exist")
     return notes
+
+
+def _penalty(fit: Fit) -> list[str]:
+    """What the penalty was, and what it leaves to be said."""
+    from etamu.inference.after import why_none
+    from etamu.inference.selected import written
+
+    record = fit.penalised
+    if record.relaxed is not None:
+        return list(fit.trace.notes)
+    first = f"penalty: {written(record)}; AIC, BIC and residual df count {record.edf:.4g} effective degrees of freedom"
+    if record.selects:
+        return [first, f"{len(record.nonzero):,} of {len(fit.names):,} coefficients are not 0; {why_none(fit)}"]
+    return [first, "estimates are shrunk towards zero, and the covariance is the posterior one, phi (H + P)^-1, under the normal prior that the penalty is"]
 
 
 def _constraints(active: Any) -> str:

@@ -218,7 +218,9 @@ class Columnwise:
 
     def begin(self) -> None:
         """The fit of the columns without an l1 penalty, and with it where the path begins."""
+        left, self.left = self.left, 1e-20
         self.solve_working(0.0 if not self.l2.any() else 1.0)
+        self.left = left
         self.null = 0.5 * self.deviance / self.weight_sum
 
     def first_alpha(self) -> float:

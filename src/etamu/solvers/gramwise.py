@@ -164,6 +164,9 @@ class Gramwise:
             if objective <= now + 1e-4 * t * linear + 32e-16 * abs(now):
                 self._fresh = sums.information is not None
                 self._accept(b, sums)
+                if t < 1 and not self._fresh:  # the model promised too much
+                    self._look(b, True)
+                    self._fresh = True
                 return True
             t *= 0.5
         self._fresh = not self.wide
@@ -178,7 +181,9 @@ class Gramwise:
         held = np.where(self._selected(), 1e250, 0.0)  # so dear that nothing moves
         pieces = self.pieces if self.pieces.l2.any() or self.pieces.quadratic is not None else self.pieces.times(0.0)
         self.b = np.where(self._selected(), 0.0, self.b)
+        left, self.left = self.left, 1e-20
         self.solve(Pieces(held, pieces.l2, chains=self.pieces.chains, quadratic=pieces.quadratic))
+        self.left = left
 
     def _selected(self) -> Array:
         """Coordinates that a strong penalty sets to 0."""

@@ -1,0 +1,124 @@
+"""Cross-validation: folds, what they share, what is judged, and the rules that choose."""
+
+import etamu as em
+import etamu.penalised as regimes
+import numpy as np
+import pytest
+
+
+def data(n=240, p=8, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, p))
+    eta = X @ np.where(np.arange(p) < 3, 0.7, 0.0)
+    return X, eta + rng.standard_normal(n), (rng.random(n) < 1 / (1 + np.exp(-eta))) * 1.0
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+@pytest.mark.parametrize("regime", [0, 10**9])
+def test_folds_are_fits_of_the_other_rows(family, regime, monkeypatch):
+    """Whatever is shared between folds, each is the path of its own training rows."""
+    monkeypatch.setattr(regimes, "_COLUMNWISE", regime)
+    X, y, z = data()
+    y = y if family == "gaussian" else z
+    fold = em.folds(len(y), 4, seed=3)
+    cv = em.cross_validate(X=X, y=y, family=family, folds=fold, n_alphas=15, l1_ratio=0.9)
+    for k in range(4):
+        path = em.glm_path(X=X[fold != k], y=y[fold != k], family=family, alphas=cv.alphas, l1_ratio=0.9)
+        eta = path.intercepts[:, None] + path.coefs @ X[fold == k].T
+        held = y[fold == k]
+        loss = (held - eta) ** 2 if family == "gaussian" else -2 * (held * eta - np.logaddexp(0, eta))
+        np.testing.assert_allclose(cv.fold_metric[k], loss.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(cv.mean_deviance, cv.fold_weight @ cv.fold_metric / len(y))
+
+
+def test_rules():
+    X, y, _ = data()
+    cv = em.cross_validate(X=X, y=y, n_alphas=40)
+    assert cv.mean_deviance[cv.best_index] == cv.mean_deviance.min()
+    assert cv.one_se_alpha >= cv.best_alpha
+    best, sparse = cv.fit(), cv.fit("1se")
+    assert best.penalised.penalty.alpha == cv.best_alpha
+    assert sparse.edf <= best.edf
+    assert cv.table()["alpha"][0] == cv.alphas[0]
+
+
+def test_files_give_the_same(tmp_path):
+    """Folds of a file, whose passes are in common, are those of the rows in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from etamu.sources.shared import fold_of
+
+    rng = np.random.default_rng(0)
+    n = 450_000  # more than are held in memory
+    d = {"x": rng.standard_normal(n), "g": rng.choice(list("abc"), n)}
+    d["y"] = rng.poisson(np.exp(-1 + 0.2 * d["x"]))
+    pq.write_table(pa.table(d), tmp_path / "a.parquet", row_group_size=100_000)
+    more = {"family": "poisson", "alphas": [0.1, 0.01, 0.001]}
+    cv = em.cross_validate("y ~ x + g", str(tmp_path / "a.parquet"), folds=3, seed=5, **more)
+    same = em.cross_validate("y ~ x + g", d, folds=fold_of(0, n, 3, 5), **more)
+    np.testing.assert_allclose(cv.fold_metric, same.fold_metric, rtol=1e-9)
+    np.testing.assert_allclose(cv.path.coefs, same.path.coefs, atol=1e-9)
+
+
+def test_kinds_of_folds():
+    assert sorted(np.bincount(em.folds(10, 3))) == [3, 3, 4]
+    labels = np.repeat(["a", "b", "c"], [50, 9, 6])
+    fold = em.folds(65, 3, stratify=labels)
+    assert all(2 <= (fold[labels == "c"] == k).sum() <= 2 for k in range(3))
+    groups = np.random.default_rng(0).integers(0, 12, 300)
+    fold = em.folds(300, 4, groups=groups)
+    assert all(len(set(fold[groups == g])) == 1 for g in range(12))
+    time = np.random.default_rng(1).permutation(60)
+    fold = np.asarray(em.folds(60, 5, time=time))
+    assert [int(time[fold == k].min()) for k in range(5)] == [10, 20, 30, 40, 50]
+    assert (fold == -1).sum() == 10
+
+
+def test_time_only_looks_back():
+    """A fold in time is predicted from the rows before it."""
+    X, y, _ = data(120)
+    fold = em.folds(120, 3, time=np.arange(120))
+    cv = em.cross_validate(X=X, y=y, folds=fold, alphas=[0.05])
+    past, held = np.asarray(fold) < 1, np.asarray(fold) == 1
+    path = em.glm_path(X=X[past], y=y[past], alphas=[0.05])
+    np.testing.assert_allclose(cv.fold_metric[1, 0], ((y[held] - path.intercepts[0] - X[held] @ path.coefs[0]) ** 2).mean(), rtol=1e-7)
+
+
+def test_metrics():
+    X, y, z = data()
+    for metric in ("deviance", "mse", "mae", "misclassification", "auc"):
+        cv = em.cross_validate(X=X, y=z, family="binomial", metric=metric, n_alphas=10)
+        assert np.isfinite(cv.mean).all()
+    own = em.cross_validate(X=X, y=y, metric=lambda y, mu, w: float(np.abs(y - mu).max()), n_alphas=5)
+    assert own.mean.shape == (5,)
+    with pytest.raises(em.errors.SpecificationError, match="read `.mean`"):
+        _ = own.mean_deviance
+
+
+def test_multinomial_and_factors():
+    rng = np.random.default_rng(0)
+    d = {"x": rng.standard_normal(300), "g": rng.choice(list("abc"), 300)}
+    d["y"] = np.where(d["x"] + rng.standard_normal(300) > 0.3, "u", rng.choice(["v", "w"], 300))
+    cv = em.cross_validate("y ~ x + g", d, family=em.families.Multinomial(reference=None), n_alphas=8, folds=3)
+    assert cv.mean_deviance.argmin() > 0
+    assert cv.path.coefs.shape == (8, 3, 3)
+
+
+BAD = {
+    "one class": (lambda X, y, z: em.cross_validate(X=X, y=z, family="binomial", folds=np.where(z == 1, 0, 1)), "classes of y"),
+    "folds": (lambda X, y, z: em.cross_validate(X=X, y=y, folds=1), "`k` is 1"),
+    "length": (lambda X, y, z: em.cross_validate(X=X, y=y, folds=[0, 1]), "`folds` has shape"),
+    "single": (lambda X, y, z: em.cross_validate(X=X, y=y, folds=np.zeros(len(y), int)), "fewer than two"),
+    "metric": (lambda X, y, z: em.cross_validate(X=X, y=y, metric="foo"), "metric"),
+    "auc": (lambda X, y, z: em.cross_validate(X=X, y=y, metric="auc"), "binomial"),
+    "concave": (lambda X, y, z: em.cross_validate(X=X, y=y, penalty=em.MCP()), "concave"),
+    "groups": (lambda X, y, z: em.folds(10, 3, groups=np.repeat([0, 1], 5)), "2 groups"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case):
+    call, words = BAD[case]
+    with pytest.raises((ValueError, TypeError), match=words) as caught:
+        call(*data())
+    assert isinstance(caught.value, em.errors.EtamuError)
