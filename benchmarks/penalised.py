@@ -39,6 +39,7 @@ from scipy import sparse
 HERE = Path(__file__).parent
 RUNS, BUDGET, LIMIT = 5, 30.0, 240.0  # runs of each; seconds after which a contestant is not asked again; seconds that one solve may take
 ALLOWED = 1e-10  # etamu's excess over anybody
+SOLVED = 0.01  # a contestant whose objective is further above the best has not solved the problem, and is not the fastest rival
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -206,12 +207,15 @@ def save(w: Workload, folder: Path) -> None:
         arrays = {"X": w.X}
     arrays |= {"y": w.y, "alphas": w.alphas}
     arrays |= {name: v for name, v in (("folds", w.folds), ("exposure", w.exposure)) if v is not None}
+    columns: dict[str, list[str] | None] = {}
+    for name in w.frame if w.frame is not None else ():
+        v = w.frame[name]
+        columns[name] = list(v.cat.categories) if v.dtype == "category" else None
+        arrays[f"frame.{name}"] = (v.cat.codes if columns[name] else v).to_numpy()
     for name, v in arrays.items():
         np.save(folder / f"{name}.npy", v)
-    told = {"kind": w.kind, "family": w.family, "l1_ratio": w.l1_ratio, "shape": w.X.shape, "terms": w.terms, "threads": THREADS}
+    told = {"kind": w.kind, "family": w.family, "l1_ratio": w.l1_ratio, "shape": w.X.shape, "terms": w.terms, "threads": THREADS, "columns": columns}
     (folder / "task.json").write_text(json.dumps(told))
-    if w.frame is not None:
-        w.frame.to_parquet(folder / "frame.parquet")
 
 
 # ---- contestants ----
@@ -291,7 +295,7 @@ class Process:
             got = os.read(self.process.stdout.fileno(), 1 << 16)
             if not got:
                 self.log.seek(0)
-                return {"error": "ended: " + self.log.read()[-400:]}
+                return {"error": f"{self.log.read()[-400:]}\nended with {self.process.wait()}"}
             self.rest += got
         line, self.rest = self.rest.split(b"\n", 1)
         return json.loads(line)
@@ -299,7 +303,7 @@ class Process:
     def solve(self, tolerance: str, out: Path) -> dict[str, Any]:
         assert self.process.stdin is not None
         if self.process.poll() is not None:
-            return {"error": "ended"}
+            return {"error": f"ended with {self.process.poll()}"}
         self.process.stdin.write(f"{tolerance} {out}\n".encode())
         return self.answer(LIMIT)
 
@@ -397,7 +401,8 @@ def report(w: Workload, results: dict[tuple[str, str], Result]) -> str:
     values = [r.value for r in results.values() if r.value is not None]
     best = np.nanmin(values, axis=0) if values else None
     medians = {name: float(np.median(r.seconds)) for (name, tolerance), r in results.items() if tolerance == "default" and r.seconds}
-    rivals = {name: t for name, t in medians.items() if name != "etamu"}
+    off = {name for (name, tolerance), r in results.items() if tolerance == "default" and r.value is not None and np.nanmax((r.value - best) / best) > SOLVED}
+    rivals = {name: t for name, t in medians.items() if name != "etamu" and name not in off}
     fastest = min(rivals, key=rivals.__getitem__) if rivals else None
     mine = results.get(("etamu", "default"))
     lines = [f"\n{w.number}. {w.name}"]
@@ -437,6 +442,7 @@ def report(w: Workload, results: dict[tuple[str, str], Result]) -> str:
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--workloads", default="1,2,3,4,5,6,7", help="numbers, with commas")
+    ask.add_argument("--match", default="", help="a word of the workloads' names")
     ask.add_argument("--only", default="", help="contestants, with commas: etamu, glmnet, adelie, celer, skglm, glum, sklearn")
     ask.add_argument("--report", type=Path, help="a file to which tables are added")
     ask.add_argument("--no-tight", action="store_true", help="default tolerances only")
@@ -448,6 +454,8 @@ def main() -> None:
         chosen = [c for c in chosen if not c.program.endswith(".R")]
     python = peers() if any(c.name != "etamu" and c.program.endswith(".py") for c in chosen) else Path(sys.executable)
     for w in workloads({int(k) for k in told.workloads.split(",")}):
+        if told.match not in w.name:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             text = report(w, measure(w, chosen, python, Path(folder), not told.no_tight))
         print(text, flush=True)

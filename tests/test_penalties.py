@@ -3,14 +3,15 @@
 import json
 import pathlib
 
-import etamu as em
-import etamu.penalised as regimes
 import numpy as np
 import pytest
-from etamu.penalties import PENALTIES
-from etamu.penalties.base import plain_columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import etamu as em
+import etamu.penalised as regimes
+from etamu.penalties import PENALTIES
+from etamu.penalties.base import plain_columns
 
 HERE = pathlib.Path(__file__).parent
 GROUPS = [[0, 1, 2], [3], [4, 5]]
@@ -181,7 +182,13 @@ def test_regimes_agree(name, monkeypatch):
 
 def table(n=800, seed=1):
     rng = np.random.default_rng(seed)
-    d = {"age": rng.integers(18, 28, n), "bm": rng.integers(0, 6, n), "x": rng.standard_normal(n), "g": rng.choice(list("abcd"), n), "e": rng.uniform(0.2, 1, n)}
+    d = {
+        "age": rng.integers(18, 28, n),
+        "bm": rng.integers(0, 6, n),
+        "x": rng.standard_normal(n),
+        "g": rng.choice(list("abcd"), n),
+        "e": rng.uniform(0.2, 1, n),
+    }
     d["y"] = rng.poisson(d["e"] * np.exp(0.2 + 0.1 * np.maximum(d["bm"] - 2, 0) + np.where(d["age"] < 22, 0.6, 0) + 0.2 * d["x"]))
     return d
 
@@ -215,7 +222,7 @@ def test_groups_enter_together():
 
 
 def test_bounds_with_a_penalty():
-    X, y, w, offset = sample("gaussian")
+    X, y, _, _ = sample("gaussian")
     free = em.fit(X, y, penalty=em.Lasso(0.01)).coef
     fit = em.fit(X, y, penalty=em.Lasso(0.01), constraints=em.Box(lower=0))
     assert (fit.coef[1:] >= 0).all()

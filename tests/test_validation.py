@@ -1,9 +1,10 @@
 """Cross-validation: folds, what they share, what is judged, and the rules that choose."""
 
-import etamu as em
-import etamu.penalised as regimes
 import numpy as np
 import pytest
+
+import etamu as em
+import etamu.penalised as regimes
 
 
 def data(n=240, p=8, seed=0):
@@ -46,6 +47,7 @@ def test_files_give_the_same(tmp_path):
     """Folds of a file, whose passes are in common, are those of the rows in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+
     from etamu.sources.shared import fold_of
 
     rng = np.random.default_rng(0)
@@ -91,7 +93,7 @@ def test_metrics():
         assert np.isfinite(cv.mean).all()
     own = em.cross_validate(X=X, y=y, metric=lambda y, mu, w: float(np.abs(y - mu).max()), n_alphas=5)
     assert own.mean.shape == (5,)
-    with pytest.raises(em.errors.SpecificationError, match="read `.mean`"):
+    with pytest.raises(em.errors.SpecificationError, match=r"read `\.mean`"):
         _ = own.mean_deviance
 
 

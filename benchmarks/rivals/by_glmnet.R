@@ -30,6 +30,9 @@ more <- list(family = told$family, lambda = alphas * mixed, alpha = told$l1_rati
 if (!is.null(offset)) more$offset <- offset
 if (!is.null(chosen$type.gaussian) && told$family == "gaussian") more$type.gaussian <- chosen$type.gaussian
 
+corner <- X[1:min(nrow(X), 400), 1:min(ncol(X), 30)]                      # warm-up, as the others': R compiles what it calls the second time
+for (i in 1:2) invisible(try(glmnet(corner, seq_len(nrow(corner)) %% 2, family = told$family, lambda = c(0.1, 0.05)), silent = TRUE))
+
 input <- file("stdin", "r")
 cat('{"ready": true}\n'); flush(stdout())
 while (length(line <- readLines(input, 1)) > 0) {

@@ -76,10 +76,13 @@ def read(folder: Path) -> Task:
     if X is None:
         X = sparse.csc_matrix((array("X.data"), array("X.indices"), array("X.indptr")), shape=told["shape"])
     frame = None
-    if (folder / "frame.parquet").exists():
+    if told["columns"]:  # numbers, or codes with their levels: pyarrow is no friend of adelie's NumPy
         import pandas as pd
 
-        frame = pd.read_parquet(folder / "frame.parquet")
+        plain = {name: array(f"frame.{name}") for name in told["columns"]}
+        frame = pd.DataFrame(
+            {name: v if levels is None else pd.Categorical.from_codes(v, levels) for (name, levels), v in zip(told["columns"].items(), plain.values())}
+        )
     y, alphas = array("y"), array("alphas")
     assert y is not None
     assert alphas is not None

@@ -218,7 +218,8 @@ def separation(
 
 def fit_read(read: Any, penalty: Any, constraints: Any, control: Control) -> Fit:
     """The penalised fit of a problem that has been read."""
-    return _fit(*read, Wishes("auto", None, control, None, None, "report", False, constraints, penalty=penalty))
+    built, problem, response = read
+    return _fit(built, problem, response, Wishes("auto", None, control, None, None, "report", False, constraints, penalty=penalty))
 
 
 # ---- the fitted model ---------------------------------------------------------------------------------------------
@@ -362,7 +363,7 @@ def _constrained(built: Ingredients, response: checks.Response, problem: Problem
 
 def _penalised(built: Ingredients, response: checks.Response, problem: Problem | Streamed, wishes: Wishes) -> Fit:
     """The fit with a penalty: by coordinates, or where constraints need more than bounds by quadratic programs."""
-    from etamu.inference.selected import penalised_fit, refuse_wishes
+    from etamu.penalised_fit import penalised_fit, refuse_wishes
 
     refuse_wishes(problem, built.spec, wishes)
     made, parts = penalised_fit(built, problem, wishes.penalty, wishes.constraints, wishes.limits())

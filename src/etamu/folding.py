@@ -95,7 +95,7 @@ def folds(n: int, k: int = 5, *, seed: int | None = 0, stratify: Any = None, gro
     --------
     >>> import etamu as em
     >>> em.folds(6, 3, groups=["a", "a", "b", "b", "c", "c"], seed=1).tolist()
-    [2, 2, 0, 0, 1, 1]
+    [0, 0, 1, 1, 2, 2]
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 2:
         raise SpecificationError(f"`k` is {k!r}; pass a whole number of folds, 2 or more.")

@@ -14,14 +14,14 @@ from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.families import Family, resolve_family
 from etamu.inference.table import Table
 from etamu.links import Link
-from etamu.penalised import Prepared, alphas_from, prepare
+from etamu.penalised import Prepared, alphas_from, prepare, read_bounds
 from etamu.penalties import ElasticNet
 from etamu.penalties.base import Penalty, check_share
 from etamu.reading import read_either
 from etamu.solvers.base import Control
 from etamu.solvers.columnwise import Point
 
-__all__ = ["Path", "glm_path", "read_alphas", "read_bounds", "read_control", "read_penalty", "trace_path"]
+__all__ = ["Path", "glm_path", "read_alphas", "read_control", "read_penalty", "trace_path"]
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +98,14 @@ class Path:
 
     def table(self) -> Table:
         """Alpha, degrees of freedom, deviance ratio and accuracy, line by line."""
-        return Table({"alpha": self.alphas, "df": self.df, "deviance": self.deviance, "deviance_ratio": self.deviance_ratio, "residual": self.residuals})
+        return Table(
+            {
+                **{
+                    name: getattr(self, name if name in ("df", "deviance", "deviance_ratio") else name + "s").tolist()
+                    for name in ("alpha", "df", "deviance", "deviance_ratio", "residual")
+                }
+            }
+        )
 
     def plot(self, ax: Any = None) -> Any:
         """Coefficients against alpha (logarithmic), by matplotlib; the axes."""
@@ -159,15 +166,15 @@ def glm_path(
     Examples
     --------
     >>> import etamu as em
-    >>> X, y, beta = em.datasets.make_linear(200, 5, seed=1)[:3]
-    >>> path = em.glm_path(X=X, y=y, n_alphas=20)
+    >>> X, y, beta = em.datasets.make_linear(200, n_features=5, seed=1)
+    >>> path = em.glm_path(X=X[:, 1:], y=y, n_alphas=20)
     >>> path.coefs.shape, int(path.df[0]), bool(path.converged.all())
     ((20, 5), 1, True)
     """
     arrays = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
     found = resolve_family(family)
     control = read_control(control)
-    built, problem, response = read_either(formula, data, X, y, found, link, arrays, intercept, names, missing, cache, control)
+    built, problem, _ = read_either(formula, data, X, y, found, link, arrays, intercept, names, missing, cache, control)
     chosen_penalty = read_penalty(penalty, l1_ratio, 1.0)
     prepared = prepare(problem, built.spec, built.intercept, chosen_penalty, control, read_bounds(constraints, built))
     given = read_alphas(alphas)
@@ -225,7 +232,7 @@ def assembled(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, poi
         intercepts=beta[:, 0] if at else np.zeros((len(points), *beta.shape[2:])),
         deviance=np.array([point.deviance for point in points]),
         null_deviance=_null_deviance(prepared),
-        df=np.array([(b != 0).sum() if b.ndim == 1 else (b[at:] != 0).sum() + at * (b.shape[1] - (problem.reference is None)) for b in beta]),
+        df=np.array([_freedom(prepared, b, at) for b in beta]),
         residuals=np.array([point.residual for point in points]),
         converged=np.array([point.converged for point in points]),
         steps=np.array([point.steps for point in points]),
@@ -237,6 +244,13 @@ def assembled(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, poi
         reason=prepared.reason,
         spec=spec,
     )
+
+
+def _freedom(prepared: Prepared, beta: Array, at: int) -> int:
+    """Coefficients that are not 0, levels that are equal counting once."""
+    if beta.ndim == 1:
+        return int((np.abs(prepared.pieces.differences(beta)) > (1e-12 if prepared.pieces.chains else 0.0)).sum())
+    return int((beta[at:] != 0).sum() + at * (beta.shape[1] - (prepared.problem.reference is None)))
 
 
 def _counted(problem: Any) -> float:
@@ -284,16 +298,3 @@ def read_alphas(alphas: Any) -> Array | None:
     if len(bad):
         raise SpecificationError(f"`alphas` holds {bad[0]:g}; pass finite numbers that are 0 or more.")
     return np.sort(found)[::-1]
-
-
-def read_bounds(constraints: Any, built: Any) -> Any:
-    """The rows of constraints on the coefficients of a design."""
-    if constraints is None:
-        return None
-    from etamu.constraints import Box, bind, site_of
-    from etamu.constraints.values import ends
-
-    site = site_of(built.design.names, built.spec, built.intercept)
-    if isinstance(constraints, Box):
-        return ends(constraints, site)
-    return bind(constraints, site).rows

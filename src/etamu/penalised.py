@@ -31,12 +31,12 @@ from etamu.starting import default_start
 from etamu.sums import Objective
 from etamu.traits import cheap_arithmetic, is_wide
 
-__all__ = ["Engine", "NotBounds", "Prepared", "alphas_from", "columns_of", "prepare", "solve_at"]
+__all__ = ["Engine", "NotBoundsError", "Prepared", "alphas_from", "columns_of", "prepare", "read_bounds", "solve_at"]
 
 Array = np.ndarray[Any, Any]
 _COLUMNWISE = 400  # coefficients from which columns are taken one by one
 _GRAM_MOST = 5_000  # coefficients whose information is still formed
-_ALONE = 1e-16  # share of the objective that may be left above its minimum, where one solution is asked for
+_ALONE = 1e-19  # share of the objective that may be left above its minimum, where one solution is asked for
 _STEPS = 12  # alphas on the way to one that is asked for alone
 
 
@@ -75,12 +75,16 @@ class Prepared:
 
     def among(self, access: Access) -> Columnwise:
         """The solver over columns, whoever multiplies them."""
-        return Columnwise(access, self.pieces, self.bounds, self.control.information, self.control.max_iter)
+        return Columnwise(access, self.pieces, self.bounds, self.control.information, self.control.max_iter, self._least_squares)
 
     @property
     def quadratic(self) -> bool:
         """Whether the loss is: then sums at one point say everything."""
-        return isinstance(self.problem.family, Gaussian) and self.problem.link is LINKS["identity"] and self.solver == "gramwise"
+        return self._least_squares and self.solver == "gramwise"
+
+    @property
+    def _least_squares(self) -> bool:
+        return isinstance(self.problem.family, Gaussian) and self.problem.link is LINKS["identity"]
 
     def over(self, objective: Objective, start: Array | None = None) -> Gramwise:
         """The solver over sums, whoever adds them."""
@@ -120,6 +124,7 @@ def columns_of(problem: Problem | Streamed, spec: DesignSpec | None, intercept: 
     """The coefficients as penalties see them; ``spread`` asks for the columns' standard deviations, which cost a pass."""
     names = tuple(problem.design.names)
     free = (0,) if intercept else ()
+    terms: dict[str, tuple[int, ...]]
     terms = {t: tuple(at) for t, at in term_columns(spec).items()} if spec is not None else {n: (j,) for j, n in enumerate(names) if j not in free}
     return Columns(names, terms, free, _spread(problem) if spread else np.ones(len(names)), {} if spec is None else _chains(spec, terms))
 
@@ -144,7 +149,8 @@ def _written(node: Any) -> str:
 def _spread(problem: Problem | Streamed) -> Array:
     """Weighted standard deviation of each column, by two sums over the rows about a value among them."""
     width = problem.design.width
-    total, first, second, about = 0.0, np.zeros(width), np.zeros(width), None
+    total, first, second = 0.0, np.zeros(width), np.zeros(width)
+    about: Array | None = None
     for part in problem.batches():
         plain = part.design.standardised(None, None)  # type: ignore[arg-type]
         if any(isinstance(p, (Levels, Sparse)) for p in plain.parts) and width > 2_000:
@@ -153,8 +159,9 @@ def _spread(problem: Problem | Streamed) -> Array:
             continue
         for a in range(0, part.rows, 4096):
             rows = slice(a, min(a + 4096, part.rows))
-            x, w = plain.block(rows), part.vectors(rows)[1]
-            about = x.mean(axis=0) if about is None else about
+            x: Array = plain.block(rows)
+            w = part.vectors(rows)[1]
+            about = np.asarray(x.mean(axis=0)) if about is None else about
             x -= about
             total += float(w.sum())
             first += w @ x
@@ -167,10 +174,10 @@ def _sparse_moments(part: Problem, design: Any, total: float, first: Array, seco
     w = part.vectors(slice(0, part.rows))[1]
     for at, p in design.placed():
         if isinstance(p, Column):
-            x = np.empty((part.rows, 1))
-            p.read(slice(0, part.rows), x)
-            first[at] += float(w @ x[:, 0])
-            second[at] += float(w @ x[:, 0] ** 2)
+            column = np.empty((part.rows, 1))
+            p.read(slice(0, part.rows), column)
+            first[at] += float(w @ column[:, 0])
+            second[at] += float(w @ column[:, 0] ** 2)
         elif isinstance(p, Levels):
             slot = p.slots[p.codes]
             used = slot >= 0
@@ -209,7 +216,7 @@ def prepare(
         scale = scaling.scale.copy()
         scale[held] = 1.0
         scaling = Scaling(scaling.center, scale)
-        scaled = scaled.change(design=scaled.design.standardised(scaled.design.center, scale))
+        scaled = scaled.change(design=replace(scaled.design, scale=scale))
     scale = np.ones(columns.width) if scaling.scale is None else scaling.scale
     own = pieces.scaled(scale)
     bounds = Bounds.none(columns.width) if low is None or high is None else Bounds(low / scale, high / scale)
@@ -224,7 +231,7 @@ def prepare(
 def _bounded(pieces: Pieces, columns: Columns, rows: Rows) -> tuple[Pieces, Array, Array]:
     """Constraints as bounds of coordinates: of coefficients, or of the differences of neighbouring levels, in which they may be written too.
 
-    Raises NotBounds where they are neither.
+    Raises NotBoundsError where they are neither.
     """
     alone = (rows.matrix != 0).sum(axis=1) <= 1
     touched = set(np.flatnonzero((rows.matrix[~alone] != 0).any(axis=0)).tolist())
@@ -233,7 +240,7 @@ def _bounded(pieces: Pieces, columns: Columns, rows: Rows) -> tuple[Pieces, Arra
         if any(j in touched and j not in taken for chain in chains for j in chain):
             inside = [j for chain in chains for j in chain]
             if pieces.l1[inside].any() or any(set(g) & set(inside) for g in pieces.groups):
-                raise NotBounds
+                raise NotBoundsError
             pieces = replace(pieces, chains=pieces.chains + chains)
     matrix = pieces.slopes_of_differences(rows.matrix.T).T
     low, high = np.full(columns.width, -np.inf), np.full(columns.width, np.inf)
@@ -242,7 +249,7 @@ def _bounded(pieces: Pieces, columns: Columns, rows: Rows) -> tuple[Pieces, Arra
         or matrix[:, list(columns.free)].any()
         or any(set(g) & set(np.flatnonzero(matrix.any(axis=0))) for g in pieces.groups)
     ):
-        raise NotBounds
+        raise NotBoundsError
     for row, lower, upper in zip(matrix, rows.lower, rows.upper):
         j = int(np.flatnonzero(row)[0]) if row.any() else -1
         if j < 0:
@@ -252,7 +259,7 @@ def _bounded(pieces: Pieces, columns: Columns, rows: Rows) -> tuple[Pieces, Arra
     return pieces, low, high
 
 
-class NotBounds(SpecificationError):
+class NotBoundsError(SpecificationError):
     """Constraints that are no bounds of coordinates."""
 
     def __init__(self) -> None:
@@ -306,11 +313,10 @@ def solve_at(prepared: Prepared, alpha: float, penalty: Penalty) -> tuple[Point,
         return engine.at(alpha), engine
     first = engine.first_alpha()
     last: float | None = None
-    point: Point | None = None
     if alpha < first:
         count = int(min(_STEPS, 1 + math.ceil(math.log(first / max(alpha, 1e-12 * first)) / 0.4)))
         for a in alphas_from(first, count + 1, max(alpha, 1e-12 * first) / first)[1:-1]:
-            point = engine.at(float(a), last)
+            engine.at(float(a), last)
             last = float(a)
     return engine.at(alpha, last), engine
 
@@ -338,3 +344,16 @@ def _with(engine: Engine, pieces: Pieces) -> Engine:
     """The engine, to go on with another penalty."""
     engine.change(pieces)
     return engine
+
+
+def read_bounds(constraints: Any, built: Any) -> Any:
+    """The rows of constraints on the coefficients of a design."""
+    if constraints is None:
+        return None
+    from etamu.constraints import Box, bind, site_of
+    from etamu.constraints.values import ends
+
+    site = site_of(built.design.names, built.spec, built.intercept)
+    if isinstance(constraints, Box):
+        return ends(constraints, site)
+    return bind(constraints, site).rows

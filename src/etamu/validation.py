@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from etamu import checks
 from etamu.errors import NotEnoughDataError, SpecificationError, chosen
 from etamu.families import Family, resolve_family
 from etamu.folding import Folding, read_folds
 from etamu.inference.table import Table
 from etamu.links import Link, Mean
-from etamu.path import Path, alphas_of, assembled, read_alphas, read_bounds, read_control, read_penalty
-from etamu.penalised import Engine, Prepared, prepare
+from etamu.path import Path, alphas_of, assembled, read_alphas, read_control, read_penalty
+from etamu.penalised import Engine, Prepared, prepare, read_bounds
 from etamu.penalties.base import Penalty
 from etamu.reading import read_either
 from etamu.solvers.base import Control
@@ -95,7 +94,7 @@ class CrossValidation:
 
     def table(self) -> Table:
         """Alpha, mean, standard error and degrees of freedom, line by line."""
-        return Table({"alpha": self.alphas, self.metric: self.mean, "se": self.se, "df": self.path.df})
+        return Table({"alpha": self.alphas.tolist(), self.metric: self.mean.tolist(), "se": self.se.tolist(), "df": self.path.df.tolist()})
 
     def plot(self, ax: Any = None) -> Any:
         """The mean and its standard errors against alpha, by matplotlib; the axes."""
@@ -149,8 +148,8 @@ def cross_validate(
     Examples
     --------
     >>> import etamu as em
-    >>> X, y = em.datasets.make_linear(300, 6, seed=1)[:2]
-    >>> cv = em.cross_validate(X=X, y=y, n_alphas=20, folds=5)
+    >>> X, y = em.datasets.make_linear(300, n_features=6, seed=1)[:2]
+    >>> cv = em.cross_validate(X=X[:, 1:], y=y, n_alphas=20, folds=5)
     >>> cv.mean_deviance.shape, cv.one_se_alpha >= cv.best_alpha
     ((20,), True)
     """
@@ -189,7 +188,7 @@ def _check_classes(problem: Problem | Streamed, fold: Folding) -> None:
     if isinstance(problem, Streamed):
         return
     y = np.asarray(problem.y)
-    if problem.equations is None and not (problem.family.support.high == 1):
+    if problem.equations is None and problem.family.support.high != 1:
         return
     classes = np.unique(y)
     if len(classes) > 20:
@@ -197,7 +196,9 @@ def _check_classes(problem: Problem | Streamed, fold: Folding) -> None:
     for k in range(fold.count):
         rest = np.unique(y[fold.trains(k, 0, len(y))])
         if len(rest) < len(classes) and len(rest) < (2 if problem.equations is None else len(classes)):
-            raise NotEnoughDataError(f"`folds`: without fold {k} the rows have {len(rest)} of the {len(classes)} classes of y; use folds that are stratified, or fewer of them.")
+            raise NotEnoughDataError(
+                f"`folds`: without fold {k} the rows have {len(rest)} of the {len(classes)} classes of y; use folds that are stratified, or fewer."
+            )
 
 
 def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Point], list[Array]]:

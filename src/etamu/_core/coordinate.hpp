@@ -12,8 +12,9 @@
 namespace {
 using namespace etamu;
 
-struct Descent {
+template <class T> struct Descent {  // over a matrix of T: half the size is read in half the time
     const Quadratic& f;
+    const T* const h;
     const int m;
     double *b, *q;
     std::vector<char> alone;       // coordinates outside groups
@@ -21,13 +22,16 @@ struct Descent {
     std::vector<int> support;
     std::vector<double> step, move;
     Factored& kept;
+    int waiting = 0;
+    const T* rows[4] = {};
+    double moves[4] = {};
 
-    Descent(const Quadratic& f, Factored& kept) : f(f), m(f.size), b(f.b), q(f.q), alone(size_t(f.size), 1), kept(kept) {
+    Descent(const Quadratic& f, Factored& kept) : f(f), h(static_cast<const T*>(f.h)), m(f.size), b(f.b), q(f.q), alone(size_t(f.size), 1), kept(kept) {
         for (int g = 0; g < f.groups; ++g) {
             double largest = 0;
             for (int i = f.start[g]; i < f.start[g + 1]; ++i) {
                 double row = 0;
-                for (int k = f.start[g]; k < f.start[g + 1]; ++k) row += std::abs(f.h[int64_t(f.member[i]) * f.ld + f.member[k]]);
+                for (int k = f.start[g]; k < f.start[g + 1]; ++k) row += std::abs(h[int64_t(f.member[i]) * f.ld + f.member[k]]);
                 largest = std::max(largest, row + f.l2[f.member[i]]);
                 alone[size_t(f.member[i])] = 0;
             }
@@ -35,16 +39,33 @@ struct Descent {
         }
     }
 
-    void moved(int j, double by) {  // the gradient after b_j has moved
-        const double* row = f.h + int64_t(j) * f.ld;
-        for (int k = 0; k < m; ++k) q[k] += by * row[k];
+    // The gradient after b_j has moved: four moves are waited for, so that q is read and written once for all of them
+    void moved(int j, double by) {
+        rows[waiting] = h + int64_t(j) * f.ld;
+        moves[waiting++] = by;
+        if (waiting == 4) settle();
+    }
+
+    void settle() {
+        const T *a = rows[0], *b4 = rows[1], *c = rows[2], *d = rows[3];
+        if (waiting == 4)
+            for (int k = 0; k < m; ++k) q[k] += (moves[0] * a[k] + moves[1] * b4[k]) + (moves[2] * c[k] + moves[3] * d[k]);
+        else
+            for (int i = 0; i < waiting; ++i) for (int k = 0; k < m; ++k) q[k] += moves[i] * rows[i][k];
+        waiting = 0;
+    }
+
+    double slope(int j) const {  // q_j with the moves that wait
+        double v = q[j];
+        for (int i = 0; i < waiting; ++i) v += moves[i] * rows[i][j];
+        return v;
     }
 
     // b_j to where the objective is least along it; how far that was, in units of the model's own length
     double along(int j) {
-        const double h = f.h[int64_t(j) * f.ld + j], total = h + f.l2[j];
+        const double own = h[int64_t(j) * f.ld + j], total = own + f.l2[j];
         if (!(total > 0)) return 0;
-        const double z = h * b[j] - q[j], l1 = f.l1[j];
+        const double z = own * b[j] - slope(j), l1 = f.l1[j];
         double x = z > l1 ? (z - l1) / total : z < -l1 ? (z + l1) / total : 0.0;
         x = std::min(std::max(x, f.low[j]), f.high[j]);
         const double by = x - b[j];
@@ -70,9 +91,9 @@ struct Descent {
             double length = 0;
             for (int i = 0; i < count; ++i) {
                 const int j = at[i];
-                double slope = q[j] + f.l2[j] * b[j];
-                for (int k = 0; k < count; ++k) slope += f.h[int64_t(j) * f.ld + at[k]] * (b[at[k]] - before[k]);  // q is of `before`
-                const double u = b[j] - slope / c, t = f.l1[j] / c;
+                double steep = q[j] + f.l2[j] * b[j];
+                for (int k = 0; k < count; ++k) steep += h[int64_t(j) * f.ld + at[k]] * (b[at[k]] - before[k]);  // q is of `before`
+                const double u = b[j] - steep / c, t = f.l1[j] / c;
                 z[i] = u > t ? u - t : u < -t ? u + t : 0.0;
                 length += z[i] * z[i];
             }
@@ -104,7 +125,8 @@ struct Descent {
         for (int j = 0; j < m; ++j)
             if (alone[size_t(j)] && (all || b[j] != 0 || f.l1[j] == 0)) largest = std::max(largest, along(j));
         for (int g = 0; g < f.groups; ++g)
-            if (all || !idle(g)) largest = std::max(largest, along_group(g));
+            if (all || !idle(g)) { settle(); largest = std::max(largest, along_group(g)); }
+        settle();
         return largest;
     }
 
@@ -140,7 +162,7 @@ struct Descent {
         kept.l2.resize(size_t(s));
         for (int i = 0; i < s; ++i) {
             const int j = support[size_t(i)];
-            const double* row = f.h + int64_t(j) * f.ld;
+            const T* row = h + int64_t(j) * f.ld;
             for (int k = i; k < s; ++k) own[size_t(i) * s + k] = row[support[size_t(k)]];
             own[size_t(i) * s + i] += f.l2[j];
             kept.l2[size_t(i)] = f.l2[j];
@@ -203,7 +225,7 @@ struct Descent {
         }
         move.assign(size_t(m), 0.0);
         for (int i = 0; i < s; ++i) {
-            const double* row = f.h + int64_t(support[size_t(i)]) * f.ld;
+            const T* row = h + int64_t(support[size_t(i)]) * f.ld;
             const double by = step[size_t(i)];
             for (int k = 0; k < m; ++k) move[size_t(k)] += by * row[k];
         }
@@ -214,6 +236,7 @@ struct Descent {
             const double by = stop - b[blocking];
             b[blocking] = stop;
             if (by != 0) moved(blocking, by);
+            settle();
         }
         return t == 1;
     }
@@ -234,8 +257,8 @@ struct Descent {
 };
 
 // Moves b, and q with it; the sweeps made, less than 0 where they did not suffice
-int descend(const Quadratic& f, Factored& kept) {
-    Descent d(f, kept);
+template <class T> int descended(const Quadratic& f, Factored& kept) {
+    Descent<T> d(f, kept);
     int sweeps = 0;
     bool whole = false;  // whether the last step of Newton's was made whole
     while (sweeps < f.most) {
@@ -253,5 +276,7 @@ int descend(const Quadratic& f, Factored& kept) {
     }
     return -sweeps;
 }
+
+int descend(const Quadratic& f, Factored& kept) { return f.single ? descended<float>(f, kept) : descended<double>(f, kept); }
 
 }  // namespace

@@ -77,7 +77,8 @@ struct Result {
 // A quadratic model at b with gradient q and Hessian h (rows of `ld`), and the penalty and bounds of each coordinate; groups
 // have their members from start[g] to start[g + 1], and a weight each.
 struct Quadratic {
-    const double* h;
+    const void* h;
+    bool single;  // whether h holds floats
     int64_t ld;
     int size;
     double *b, *q;

@@ -24,6 +24,7 @@ using namespace nb::literals;
 using namespace etamu;
 using Array = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Floats = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Integers = nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using ColumnTuple = std::tuple<uintptr_t, int64_t, int, uintptr_t, double, double>;  // address, stride, type, table, center, scale
 using GroupTuple = std::tuple<uintptr_t, int, int64_t, ColumnTuple>;  // address, type, cells, multiplier
@@ -192,14 +193,14 @@ static void check_members(const Wide& wide, const Wanted& member) {
 
 using JobTuple = std::tuple<const Plan*, Array, Wanted, Array, Array, Array, Array, Array>;  // plan, base, member, move; eta, v, h, score
 
-static int descend(Factored& kept, Matrix h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int patience, int64_t version) {
+template <class M> static int descend(Factored& kept, M h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int patience, int64_t version) {
     const size_t m = size_t(size);
     for (const Array* a : {&b, &q, &l1, &l2, &low, &high}) if (a->size() < m) throw std::invalid_argument("descend: sizes differ");
     if (h.shape(0) < m || h.shape(1) < m || weight.size() + 1 != start.size()) throw std::invalid_argument("descend: sizes differ");
     for (size_t i = 0; i < member.size(); ++i) if (member.data()[i] < 0 || member.data()[i] >= size) throw std::invalid_argument("descend: no such coordinate");
     for (size_t i = 0; i + 1 < start.size(); ++i)
         if (start.data()[i] > start.data()[i + 1] || start.data()[i] < 0 || size_t(start.data()[i + 1]) > member.size()) throw std::invalid_argument("descend: groups out of range");
-    const Quadratic f{h.data(), int64_t(h.shape(1)), size, b.data(), q.data(), l1.data(), l2.data(), low.data(), high.data(),
+    const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), size, b.data(), q.data(), l1.data(), l2.data(), low.data(), high.data(),
                       int(weight.size()), start.data(), member.data(), weight.data(), tolerance, most, patience, version};
     nb::gil_scoped_release release;
     return active->descend(f, kept);
@@ -292,7 +293,7 @@ NB_MODULE(_native, m) {
             for (const auto& s : sums) out.emplace_back(s[0], s[1]);
             return out;
         })
-        .def("gram", [](const Wide& w, Array weight, Wanted member, int first, int threads, Matrix g) {
+        .def("gram", [](const Wide& w, Array weight, Wanted member, int first, int threads, Floats g) {
             const size_t m = member.size();
             if (weight.size() < size_t(w.length() + 63) / 64 * 64 || g.shape(0) < m || g.shape(1) < m || first < 0) throw std::invalid_argument("gram: sizes differ");
             check_members(w, member);
@@ -301,7 +302,8 @@ NB_MODULE(_native, m) {
         });
     nb::class_<Factored>(m, "Factored").def(nb::init<>()).def_ro("steps", &Factored::steps).def_ro("sweeps", &Factored::sweeps);
     m.def("rows_at", &rows_at);
-    m.def("descend", &descend);
+    m.def("descend", &descend<Matrix>);
+    m.def("descend", &descend<Floats>);
     m.def("instruction_set", [] { return std::string(active->name); });
     m.def("lanes", [] { return active->lanes; });
     m.def("width", [](int columns) { return active->width(columns); });

@@ -188,19 +188,19 @@ class Wide {
     }
 
     // Rows [first, count) of X'WX of those members of the columns taken, and their mirror images; w has zeros beyond the last row
-    void gram(const double* w, const int32_t* member, int count, int first, int threads, double* g, int64_t ld) const {
+    void gram(const double* w, const int32_t* member, int count, int first, int threads, float* g, int64_t ld) const {
         std::vector<const double*> x;
         bool stored = true;
         for (int i = 0; i < count; ++i) x.push_back(places[size_t(member[i])]), stored = stored && x.back();
-        if (stored) {
-            const int stretch = 4, runs = (count - first + stretch - 1) / stretch;
-            shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
-                const int i = first + int(runs - 1 - a) * stretch;  // the longest rows first
-                kernels.gram_columns(x.data(), w, rows, i, std::min(i + stretch, count), g, ld);
-            });
-        } else {
-            shared_out(count - first, 1, threads, [&](int64_t a, int64_t) { mixed_row(member, first + int(a), w, g, ld); });
-        }
+        const int stretch = 4, runs = (count - first + stretch - 1) / stretch;
+        shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
+            const int from = first + int(runs - 1 - a) * stretch, to = std::min(from + stretch, count);  // the longest rows first
+            std::vector<double> sums(size_t(stretch) * size_t(to));
+            if (stored) kernels.gram_columns(x.data(), w, rows, from, to, sums.data() - int64_t(from) * to, to);
+            else for (int i = from; i < to; ++i) mixed_row(member, i, w, sums.data() + int64_t(i - from) * to);
+            for (int i = from; i < to; ++i)
+                for (int j = 0; j <= i; ++j) g[i * ld + j] = float(sums[size_t(i - from) * size_t(to) + size_t(j)]);
+        });
         for (int i = first; i < count; ++i) for (int j = 0; j < i; ++j) g[j * ld + i] = g[i * ld + j];
     }
 
@@ -227,7 +227,7 @@ class Wide {
     double column_dot(int64_t i, const double* v) const {
         return places[size_t(i)] ? kernels.dot(places[size_t(i)], v, rows) : sparse_dot(active[size_t(i)] - int64_t(dense.size()), v);
     }
-    void mixed_row(const int32_t* member, int i, const double* w, double* g, int64_t ld) const {
+    void mixed_row(const int32_t* member, int i, const double* w, double* g) const {
         static thread_local std::vector<double> wx;
         wx.assign(size_t(padded), 0.0);
         const size_t own = size_t(member[i]);
@@ -237,7 +237,7 @@ class Wide {
             const int64_t j = active[own] - int64_t(dense.size());
             for (int64_t e = sparse.start[j]; e < sparse.start[j + 1]; ++e) wx[size_t(sparse.row[e])] += w[sparse.row[e]] * sparse.at(e);
         }
-        for (int j = 0; j <= i; ++j) g[i * ld + j] = column_dot(member[j], wx.data());
+        for (int j = 0; j <= i; ++j) g[j] = column_dot(member[j], wx.data());
     }
 };
 

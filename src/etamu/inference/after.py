@@ -16,14 +16,26 @@ import numpy as np
 
 from etamu.errors import UndefinedStatisticError
 from etamu.inference.frequentist import as_ridge
-from etamu.inference.selected import named, refuse_selected
+from etamu.inference.selected import instead, named, refuse_selected
 from etamu.inference.wald import CoefTable, check_level
 
 if TYPE_CHECKING:
     from etamu.inference.table import Table
     from etamu.model import Fit
 
-__all__ = ["ShrunkTable", "debiased", "guarded_confint", "guarded_test", "needs_hat", "needs_maximum", "refuse_penalised", "relaxed", "shrunk_table", "view", "why_none"]
+__all__ = [
+    "ShrunkTable",
+    "debiased",
+    "guarded_confint",
+    "guarded_test",
+    "needs_hat",
+    "needs_maximum",
+    "refuse_penalised",
+    "relaxed",
+    "shrunk_table",
+    "view",
+    "why_none",
+]
 
 Array = np.ndarray[Any, Any]
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -55,10 +67,8 @@ def shrunk_table(fit: Fit, level: float) -> ShrunkTable:
 
 def why_none(fit: Fit) -> str:
     """Why there are no standard errors, and what there is instead."""
-    return (
-        f"no standard errors after {named(fit.penalised)}: which coefficients are 0 was chosen by the same data, and the others are shrunk; "
-        "see fit.relaxed(), fit.debiased(), em.split_inference"
-    )
+    why = "which coefficients are 0 was chosen by the same data, and the others are shrunk"
+    return f"no standard errors after {named(fit.penalised)}: {why}; see {instead(fit.penalised)}"
 
 
 # ---- verbs of penalised fits ----------------------------------------------------------------------------------------
@@ -77,13 +87,13 @@ def relaxed(fit: Fit, phi: float = 0.0) -> Fit:
     Examples
     --------
     >>> import etamu as em
-    >>> X, y = em.datasets.make_linear(200, 6, seed=1)[:2]
-    >>> lasso = em.fit(X, y, penalty=em.Lasso(0.3))
+    >>> X, y = em.datasets.make_linear(200, n_features=6, seed=1)[:2]
+    >>> lasso = em.fit(X[:, 1:], y, penalty=em.Lasso(0.3))
     >>> fit = lasso.relaxed()
     >>> bool(fit.deviance < lasso.deviance), fit.rank == lasso.edf
     (True, True)
     """
-    from etamu.inference.relaxed import relaxed
+    from etamu.relaxed import relaxed
 
     return relaxed(fit, phi)
 
@@ -102,9 +112,9 @@ def debiased(fit: Fit, columns: Any = None, level: float = 0.95, *, vcov: str = 
     Examples
     --------
     >>> import etamu as em
-    >>> X, y = em.datasets.make_linear(200, 6, seed=1)[:2]
-    >>> found = em.fit(X, y, penalty=em.Lasso(0.1)).debiased()
-    >>> bool(abs(found["estimate"] - em.fit(X, y).coef[1:]).max() < 1e-8)
+    >>> X, y = em.datasets.make_linear(200, n_features=6, seed=1)[:2]
+    >>> found = em.fit(X[:, 1:], y, penalty=em.Lasso(0.1)).debiased()
+    >>> bool(abs(found["estimate"] - em.fit(X[:, 1:], y).coef[1:]).max() < 1e-8)
     True
     """
     from etamu.inference.debiased import debiased
@@ -120,8 +130,13 @@ def needs_maximum(verb: Verb, what: str) -> Verb:
 
     @wraps(verb)
     def asked(fit: Any, *arguments: Any, **options: Any) -> Any:
-        for one in (fit, *arguments, *options.values()):
+        fits = [one for one in (fit, *arguments, *options.values()) if hasattr(one, "penalised")]
+        for one in fits:
             refuse_penalised(one, what)
+        if len(fits) > 1 and any(one.penalised is not None for one in fits):
+            raise UndefinedStatisticError(
+                f"{what} of two fits takes their columns as given, and a relaxed fit's were chosen by the same responses; compare them on other rows."
+            )
         return verb(fit, *arguments, **options)
 
     return asked  # type: ignore[return-value]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etamu.core import cores
 from etamu.errors import SpecificationError, UndefinedStatisticError, chosen, unknown
 from etamu.inference.nodewise import directions
 from etamu.inference.penalised import dense
@@ -57,22 +58,19 @@ def debiased(fit: Fit, columns: Any, level: float, vcov: str) -> Table:
     with np.errstate(all="ignore"):
         z = estimate / stderror
     p, limits = p_values(z, None), interval(estimate, stderror, level, None)
-    return Table(
-        {
-            "coefficient": [fit.names[j] for j in wanted],
-            "estimate": estimate,
-            "stderror": stderror,
-            "model_se": errors["model"],
-            "sandwich_se": errors["sandwich"],
-            "z": z,
-            "p_value": p,
-            "p_holm": holm(p),
-            "lower": limits[:, 0],
-            "upper": limits[:, 1],
-        },
-        f"Debiased estimates after {named(fit.penalised)}",
-        _note(fit, lines, vcov),
-    )
+    shown: dict[str, Any] = {
+        "coefficient": [fit.names[j] for j in wanted],
+        "estimate": estimate,
+        "stderror": stderror,
+        "model_se": errors["model"],
+        "sandwich_se": errors["sandwich"],
+        "z": z,
+        "p_value": p,
+        "p_holm": holm(p),
+        "lower": limits[:, 0],
+        "upper": limits[:, 1],
+    }
+    return Table(shown, f"Debiased estimates after {named(fit.penalised)}", _note(fit, lines, vcov))
 
 
 def holm(p: Array) -> Array:
@@ -99,7 +97,9 @@ def _refuse(fit: Fit) -> None:
             "em.ElasticNet(l1_ratio > 0) for it, or use em.split_inference(...), which is valid after any selection."
         )
     if fit.class_names is not None:
-        raise UndefinedStatisticError("debiasing is of one equation, and a multinomial fit has several; fit one class against the others, or use fit.relaxed().")
+        raise UndefinedStatisticError(
+            "debiasing is of one equation, and a multinomial fit has several; fit one class against the others, or use fit.relaxed()."
+        )
     if record.constrained or fit.active is not None:
         raise UndefinedStatisticError("debiasing steps off the constraints that this fit is under; drop `constraints` for it.")
     if not fit.converged:
@@ -156,7 +156,7 @@ def _lines(fit: Fit, wanted: list[int]) -> _Lines:
     unit = np.where(size > 0, size, 1.0)
     s, u = s / unit / unit[:, None], (out @ u) / unit
     at = [j - first for j in wanted]
-    rows, how = _inverse(s, fit.nobs, at)
+    rows, how = _inverse(s, fit.nobs, at, fit.control.threads or cores())
     model = np.einsum("ij,jk,ik->i", rows, s, rows, optimize=True) / sums.sum_weight
     scaled = rows / unit / unit[at][:, None]
     return _Lines(scaled @ out, rows @ u / unit[at], model / unit[at] ** 2, sums.sum_weight, how)
@@ -168,13 +168,13 @@ def _refuse_flat(fit: Fit, wanted: list[int], size: Array, first: int) -> None:
         raise UndefinedStatisticError(f"column {flat[0]!r} does not vary over the rows of the fit, so nothing can be said of it; leave it out of `columns`.")
 
 
-def _inverse(s: Array, n: float, at: list[int]) -> tuple[Array, str]:
+def _inverse(s: Array, n: float, at: list[int], threads: int) -> tuple[Array, str]:
     """Rows of S^-1, exact or by lassos."""
     if n >= _ENOUGH * (len(s) + 1):
         factor = factorise(Sums(n, 1.0, 0.0, 0.0, None, s))
         if factor is not None and factor.pivot > _SOUND:
             return factor.inverse()[at], "the inverse information (one Newton step)"
-    found = list(directions(s, n, at))
+    found = directions(s, n, at, threads)
     rows = np.array([one.direction(j) for one, j in zip(found, at)])
     return rows, "nodewise lassos, each alpha by the bias and noise factors of Zhang & Zhang"
 

@@ -259,19 +259,41 @@ def _ratios(fit: Fit, names: dict[str, list[Any]], ratio: Array, log_jacobian: A
 
 
 def relativities(fit: Fit, level: float, vcov: Any, method: str) -> Table:
-    """Exp of the coefficients: for a factor one row per level, its base at 1."""
+    """Exp of the coefficients: for a factor one row per level, its base at 1.
+
+    After a selecting penalty without limits, and neighbouring levels that are equal are one row.
+    """
     if fit.link.name not in ("log", "logit", "cloglog"):
         raise SpecificationError(f"relativities are exp of coefficients under a log, logit or cloglog link, and this fit's is {fit.link.name!r}.")
     if fit.class_names is not None:
         raise UndefinedStatisticError("relativities are of one equation; a multinomial fit has one per class.")
-    limits = fit.confint(level, method, vcov=vcov)
+    selected = fit.penalised is not None and fit.penalised.selects
+    limits = np.full((len(fit.names), 2), np.nan) if selected else fit.confint(level, method, vcov=vcov)
     with np.errstate(all="ignore"):
         value, limits = np.exp(fit.coef), np.exp(limits)
     rows: list[tuple[str, str, int | None]] = [("", "Intercept", 0)] if fit.intercept else []
     rows += _levels(fit) if fit.spec is not None else [("", name, j) for j, name in enumerate(fit.names) if not (fit.intercept and j == 0)]
     found = [(term, label, 1.0, 1.0, 1.0) if j is None else (term, label, value[j], limits[j, 0], limits[j, 1]) for term, label, j in rows]
+    if selected:
+        return _merged([row[:3] for row in found], fit.link.name)
     names = ("term", "level", "relativity", "lower", "upper")
     return Table(dict(zip(names, (list(column) for column in zip(*found, strict=True)), strict=True)), f"Relativities ({fit.link.name} link)")
+
+
+def _merged(rows: list[tuple[str, str, float]], link: str) -> Table:
+    """One row for neighbouring levels of a term whose relativities are equal."""
+    out: list[tuple[str, str, str, float]] = []  # term, first and last level, relativity
+    for term, label, value in rows:
+        if out and term and out[-1][0] == term and abs(out[-1][3] - value) <= 1e-9 * abs(value):
+            out[-1] = (term, out[-1][1], label, value)
+        else:
+            out.append((term, label, label, value))
+    columns: dict[str, Sequence[Any]] = {
+        "term": [term for term, *_ in out],
+        "level": [first if first == last else f"{first} to {last}" for _, first, last, _ in out],
+        "relativity": [value for *_, value in out],
+    }
+    return Table(columns, f"Relativities ({link} link)", "shrunk by the penalty, so without limits; neighbouring levels that are equal are one row")
 
 
 def _levels(fit: Fit) -> list[tuple[str, str, int | None]]:

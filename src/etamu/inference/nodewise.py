@@ -5,8 +5,9 @@ the direction (e_j - g) / (z'x_j/n).  With
 
     bias factor   eta_j = sqrt(n) max_k |z'x_k/n| / |z|/sqrt(n)          noise factor   tau_j = |z| / |z'x_j|
 
-the penalty of each j is chosen as Zhang & Zhang do (Table 1, their kappa_0 = kappa_1 = 1/4): first the largest with eta_j <= sqrt(2 log m), or where none
-reaches that <= 5/4 of the least eta_j; then the smallest whose noise factor is at most 5/4 of that one's.
+the penalty of each j, from the one that takes nothing down to sqrt(log m / n)/2, is chosen in two steps as Zhang & Zhang do: first the largest with
+eta_j <= sqrt(2 log m), or where none reaches that <= 5/4 of the least eta_j; then the smallest whose noise factor is at most 5/4 of that one's.  Below the
+floor residuals of more columns than rows are noise that interpolates, and lassos cost most.
 
 References: Zhang & Zhang (2014), J. R. Statist. Soc. B 76, doi:10.1111/rssb.12026; van de Geer, Buhlmann, Ritov & Dezeure (2014), Ann. Statist. 42,
 doi:10.1214/14-AOS1221.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +30,8 @@ __all__ = ["Nodewise", "directions"]
 Array = np.ndarray[Any, Any]
 _KAPPA = 0.25
 _RATIO = 0.85  # of one lasso's penalty to the next
-_MOST = 60
-_TOLERANCE = 1e-9
+_FEW = 32  # columns that are not worth another thread
+_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,20 @@ class Nodewise:
         return out
 
 
-def directions(s: Array, n: float, wanted: Sequence[int]) -> Iterator[Nodewise]:
+def directions(s: Array, n: float, wanted: Sequence[int], threads: int = 1) -> list[Nodewise]:
     """The lasso chosen for each of the wanted columns of S, whose diagonal is 1."""
     s = np.ascontiguousarray(s)
-    descender = Descender()
-    for j in wanted:
-        yield _chosen(_path(s, n, j, descender), len(s))
+
+    def several(own: Sequence[int]) -> list[Nodewise]:
+        descender = Descender()
+        return [_chosen(_path(s, n, j, descender), len(s)) for j in own]
+
+    if threads == 1 or len(wanted) < _FEW:
+        return several(wanted)
+    step = -(-len(wanted) // (4 * threads))
+    with ThreadPoolExecutor(threads) as pool:
+        parts = pool.map(several, [wanted[a : a + step] for a in range(0, len(wanted), step)])
+        return [one for part in parts for one in part]
 
 
 def _path(s: Array, n: float, j: int, descender: Descender) -> Iterator[Nodewise]:
@@ -66,8 +76,9 @@ def _path(s: Array, n: float, j: int, descender: Descender) -> Iterator[Nodewise
     others = np.arange(m) != j
     alpha = float(np.abs(c[others]).max(initial=0.0))
     yield _measured(alpha, g, slope, c, n, others)
-    for _ in range(_MOST if alpha > 0 else 0):
-        alpha *= _RATIO
+    floor = 0.5 * math.sqrt(math.log(max(m, 2)) / n)
+    while alpha > floor:
+        alpha = max(alpha * _RATIO, floor)
         descender(s, g, slope, np.full(m, alpha), l2, bounds, Groups(), _TOLERANCE, 20)
         yield _measured(alpha, g, slope, c, n, others)
 

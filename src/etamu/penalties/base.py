@@ -125,7 +125,7 @@ def factors(weights: Any, columns: Columns) -> Array:
         elif given.shape == (len(penalised),):
             out[penalised] = given
         else:
-            raise SpecificationError(f"`weights` has shape {given.shape} but the penalty has {len(penalised)} coefficients; pass one weight for each, or a dict by name.")
+            raise SpecificationError(f"`weights` has shape {given.shape} but the penalty is of {len(penalised)} coefficients; pass one for each, or a dict.")
         if not (np.isfinite(out).all() and (out >= 0).all()):
             raise SpecificationError("`weights` holds negative or non-finite numbers; pass factors that are 0 or more.")
     out[list(columns.free)] = 0.0

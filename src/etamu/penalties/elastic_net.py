@@ -116,7 +116,8 @@ class AdaptiveLasso(Penalty):
             missing = [name for name in columns.names if name not in known]
             if missing:
                 raise SpecificationError(f"`pilot` has no coefficient {missing[0]!r}; fit it on the same columns.")
-            return np.nan_to_num(np.array([known[name] for name in columns.names]))
+            found: Array = np.nan_to_num(np.array([known[name] for name in columns.names]))
+            return found
         given = np.asarray(self.pilot, dtype=float)
         penalised = [j for j in range(columns.width) if j not in set(columns.free)]
         if given.shape == (columns.width,):

@@ -70,7 +70,7 @@ class Pieces:
         return not self.groups and not self.l1.any()
 
     def differences(self, b: Array) -> Array:
-        """d of b."""
+        """D of b."""
         if not self.chains:
             return b
         d = b.copy()
@@ -80,7 +80,7 @@ class Pieces:
         return d
 
     def levels(self, d: Array) -> Array:
-        """b of d; of the rows of a matrix, too."""
+        """B of d; of the rows of a matrix, too."""
         if not self.chains:
             return d
         b = d.copy()
@@ -141,7 +141,7 @@ class Pieces:
             return Pieces(np.zeros(p * times), np.tile(self.l2, times), groups, self.l1[columns])
         shift = [tuple(tuple(j + e * p for j in run) for run in runs) for runs in (self.groups, self.chains) for e in range(times)]
         weight = None if self.group_weight is None else np.tile(self.group_weight, times)
-        quadratic = None if self.quadratic is None else np.kron(np.eye(times), self.quadratic)
+        quadratic: Array | None = None if self.quadratic is None else np.asarray(np.kron(np.eye(times), self.quadratic), dtype=np.float64)
         groups = tuple(g for part in shift[:times] for g in part)
         chains = tuple(c for part in shift[times:] for c in part)
         return Pieces(np.tile(self.l1, times), np.tile(self.l2, times), groups, weight, chains, quadratic, self.concave)

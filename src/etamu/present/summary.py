@@ -114,7 +114,7 @@ def _shrunk(fit: Fit) -> bool:
 
 def _estimates(fit: Fit, table: Any, fold: int | None) -> list[tuple[str, ...]]:
     """Coefficients after a selecting penalty; where many are 0 those are counted rather than listed."""
-    rows = [(name, "0" if b == 0 else format_number(b)) for name, b in zip(table.names, table.estimate)]
+    rows: list[tuple[str, ...]] = [(name, "0" if b == 0 else format_number(b)) for name, b in zip(table.names, table.estimate)]
     zero = int((np.asarray(table.estimate) == 0).sum())
     if fold is None or zero <= fold:
         return rows

@@ -25,7 +25,9 @@ __all__ = ["ColumnAccess", "Columnwise", "Point"]
 Array = np.ndarray[Any, Any]
 _LEFT = (1e-14, 1e-11)  # share of the objective that may be left above its minimum: for few numbers, for many
 _MANY = 1_000_000
-TRACE=None; RT=0.1; TOL=0.003; P1=60; P2=30
+_STALLED = 0.1  # ratio of decreases at which the Gram is made anew
+_INEXACT = 0.003  # accuracy of a step but the last, in units of the one before
+_PATIENCE = 60  # sweeps before a step of Newton's
 _STALE = 0.1  # relative change of the row weights at which the Gram is made anew
 
 
@@ -65,14 +67,15 @@ class Point:
 class Columnwise:
     """The state of a path: coefficients, predictors, and what is known of every column."""
 
-    def __init__(self, access: ColumnAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int) -> None:
+    def __init__(self, access: ColumnAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, constant: bool = False) -> None:
         self.access, self.pieces, self.bounds, self.information, self.max_iter = access, pieces, bounds, information, max_iter
         self.weight_sum = access.sum_weight
+        self.constant = constant  # the row weights are the same everywhere, so the model is exact
         self.size = len(pieces.l1)
         self.eta, self.v, self.h = access.empty(), access.empty(), access.empty()
         self.trial = tuple(access.empty() for _ in range(3))
         self.b, self.score = np.zeros(0), np.zeros(0)
-        self.model, self.gram, self.gram_weight = np.zeros(0, dtype=np.int32), np.empty((0, 0)), access.empty()
+        self.model, self.gram, self.gram_weight = np.zeros(0, dtype=np.int32), np.empty((0, 0), dtype=np.float32), access.empty()
         self.descender, self.version, self.first = Descender(), 0, 1.0
         self.known, self.when = np.zeros(self.size), np.full(self.size, -np.inf)  # |x_j'v| / W when last scanned, and how far v had moved by then
         self.moved, self.lengths, self.lost = 0.0, access.lengths / self.weight_sum, access.lost / self.weight_sum
@@ -80,7 +83,7 @@ class Columnwise:
         self.scanned = 0
         self.left = _LEFT[access.rows * self.size > _MANY]
         self.previous = np.zeros(0)
-        self.before_last = None
+        self.before_last: float | None = None
         self.null = math.inf
         self.deviance, _ = access.advance(access.empty(), np.zeros(0), information, self.eta, self.v, self.h)
         self.take(np.flatnonzero(pieces.l1 == 0))
@@ -107,7 +110,7 @@ class Columnwise:
 
     def _room(self, size: int) -> None:
         if size > len(self.gram):
-            larger, have = np.zeros((size + size // 2 + 16,) * 2), len(self.model)
+            larger, have = np.zeros((size + size // 2 + 16,) * 2, dtype=np.float32), len(self.model)
             larger[:have, :have] = self.gram[:have, :have]
             self.gram = larger
 
@@ -156,15 +159,14 @@ class Columnwise:
             self._model(q, l1, True, stale)
             at = self.model
             tolerance = math.sqrt(floor / len(at))
-            tight = before <= 1e4 * floor or TOL * math.sqrt(before) <= tolerance
-            tolerance = tolerance if tight else TOL * math.sqrt(before)
+            tight = self.constant or before <= 1e4 * floor or _INEXACT * math.sqrt(before) <= tolerance
+            tolerance = tolerance if tight else _INEXACT * math.sqrt(before)
             trial, slope = self.b[at], q[at]
-            self.descender(self.gram, trial, slope, l1[at], l2[at], self.box.keep(at), groups, tolerance, P1 if step == 1 else P2, self.version)
+            self.descender(self.gram, trial, slope, l1[at], l2[at], self.box.keep(at), groups, tolerance, _PATIENCE, self.version)
             part, old = trial - self.b[at], self.b[at]
             penalty = float((l1[at] * (np.abs(trial) - np.abs(old))).sum() + 0.5 * (l2[at] * part * (trial + old)).sum())
             linear = float(q[at] @ part) + penalty
             decrease = -(linear + 0.5 * float((slope - q[at]) @ part))
-            if TRACE is not None: TRACE.append((alpha, step, decrease, floor, len(at), self._drift(), tolerance))
             if not decrease > 0 and tight:
                 return step, True
             move = np.zeros(len(self.b))
@@ -180,7 +182,7 @@ class Columnwise:
                 return step, True
             if step == 1:
                 self.first = decrease
-            stale = 1e-3 if decrease > RT * before and step > 2 else _STALE
+            stale = 1e-3 if decrease > _STALLED * before and step > 2 else _STALE
             before = decrease
         return self.max_iter, False
 
@@ -252,7 +254,8 @@ class Columnwise:
 
     def at(self, alpha: float, last: float | None = None) -> Point:
         """The solution at alpha, from that at the ``last`` one."""
-        if last is not None: self._predict(alpha, last)
+        if last is not None:
+            self._predict(alpha, last)
         threshold = alpha * self.pieces.l1
         expected = threshold if last is None else np.maximum(2 * alpha - last, 0.5 * alpha) * self.pieces.l1
         self.take(self.possible(expected))
@@ -268,9 +271,7 @@ class Columnwise:
         away = distances(self.b, q, alpha * self.l1, alpha * self.l2, self.box, Groups())
         used = np.flatnonzero((self.b != 0) | (self.l1 == 0))
         scale = alpha * float(self.pieces.l1.max(initial=0.0))
-        return Point(
-            alpha, np.asarray(self.access.taken)[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine
-        )
+        return Point(alpha, np.asarray(self.access.taken)[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
 
     def path(self, alphas: Array, each: Callable[[Point], None] | None = None) -> Iterator[Point]:
         """Solutions at falling alphas."""

@@ -67,7 +67,17 @@ class Descender:
         self.kept = None if core is None else core.Factored()
 
     def __call__(
-        self, h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds, groups: Groups, tolerance: float, patience: int = 6, version: int = 0
+        self,
+        h: Any,
+        b: Array,
+        q: Array,
+        l1: Array,
+        l2: Array,
+        bounds: Bounds,
+        groups: Groups,
+        tolerance: float,
+        patience: int = 6,
+        version: int = 0,
     ) -> bool:
         """Move ``b`` to the minimum, and the gradient ``q`` with it; ``h`` may be larger than it.  Whether it was reached.
 

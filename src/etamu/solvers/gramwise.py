@@ -30,7 +30,9 @@ class Gramwise:
     Several equations are one long vector of coefficients, equation after equation.
     """
 
-    def __init__(self, objective: Objective, start: Array, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, *, quadratic: bool, wide: bool, cheap: str) -> None:
+    def __init__(
+        self, objective: Objective, start: Array, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, *, quadratic: bool, wide: bool, cheap: str
+    ) -> None:
         self.objective, self.information, self.max_iter = objective, information, max_iter
         self.quadratic, self.wide, self.cheap = quadratic, wide, cheap
         self.shape = start.shape
@@ -209,7 +211,7 @@ class Gramwise:
         pieces = self.pieces.times(alpha)
         steps, fine = self.solve(pieces)
         groups = Groups.of(pieces.groups, pieces.group_weight)
-        model, l2 = self._with_quadratic(pieces)
+        _, l2 = self._with_quadratic(pieces)
         away = distances(pieces.differences(self.b), self._slope_with_quadratic(pieces), pieces.l1, l2, self.bounds, groups)
         scale = max(float(pieces.l1.max(initial=0.0)), float(pieces.group_weight.max(initial=0.0)) if pieces.group_weight is not None else 0.0)
         used = np.flatnonzero(self.b != 0)

@@ -12,6 +12,7 @@ Tibshirani (2020), Statist. Sci. 35, doi:10.1214/19-STS733.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from etamu.inference.constrain import Active, ActiveRow
 from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.inference.refit import Restriction
 from etamu.inference.selected import named
+from etamu.penalties.pieces import Pieces
 from etamu.solvers.base import Solution, Status, Trace
 from etamu.solvers.newton import newton
 from etamu.sources.problem import Problem
@@ -34,10 +36,10 @@ from etamu.traits import traits
 if TYPE_CHECKING:
     from etamu.model import Fit
 
-__all__ = ["Support", "refit", "relaxed", "support_of"]
+__all__ = ["Support", "pieces_of", "refit", "relaxed", "support_of", "touched"]
 
 Array = np.ndarray[Any, Any]
-NOTE = "refitted without the penalty on the columns that {0} left; standard errors and p-values hold given that choice, as if it had not been made by the same data"
+NOTE = "refitted without the penalty on the columns that {0} left; standard errors hold given that choice, as if other data had made it"
 
 
 @dataclass(frozen=True)
@@ -75,21 +77,31 @@ def _refuse(fit: Fit) -> None:
 
 def support_of(fit: Fit) -> Support:
     """The columns that are not 0 (of several classes: in any), or that the penalty does not touch; and the levels that it made equal."""
-    from etamu.penalised import columns_of
-
-    record, problem = fit.penalised, fit._problem()
-    spread = any(getattr(part, "standardize", False) for part in getattr(record.penalty, "parts", (record.penalty,)))
-    pieces = record.penalty.pieces(columns_of(problem, fit.spec, fit.intercept, spread))
+    record, pieces = fit.penalised, pieces_of(fit)
     size = np.abs(fit.coef) if fit.coef.ndim == 1 else np.abs(fit.coef).max(axis=1)
-    free = pieces.l1 == 0
-    free[[j for group in pieces.groups for j in group]] = False
-    kept = tuple(np.flatnonzero((size != 0) | free).tolist())
+    kept = tuple(np.flatnonzero((size != 0) | ~touched(pieces)).tolist())
     if not kept:
         raise UndefinedStatisticError(f"{named(record)} left no coefficient, so there is nothing to refit; lower alpha.")
     equal = _runs(pieces.chains, fit.coef, set(kept))
     if equal and fit.coef.ndim == 2:
         raise UndefinedStatisticError("levels that are equal in one class and not in another cannot be merged; relax fits of one equation.")
     return Support(kept, equal)
+
+
+def pieces_of(fit: Fit) -> Pieces:
+    """The fit's penalty on its coefficients, in the user's units."""
+    from etamu.penalised import columns_of
+
+    penalty = fit.penalised.penalty
+    spread = any(getattr(part, "standardize", False) for part in getattr(penalty, "parts", (penalty,)))
+    return penalty.pieces(columns_of(fit._problem(), fit.spec, fit.intercept, spread))  # type: ignore[no-any-return]
+
+
+def touched(pieces: Pieces) -> Array:
+    """Coefficients that the penalty can set to 0, (p,)."""
+    out = np.asarray(pieces.l1 > 0)
+    out[[j for group in pieces.groups for j in group]] = True
+    return out
 
 
 def _runs(chains: Sequence[Sequence[int]], coef: Array, kept: set[int]) -> tuple[tuple[int, ...], ...]:
@@ -167,14 +179,16 @@ def _solved(fit: Fit, plain: Problem | Streamed, support: Support) -> tuple[Prob
 
     scaled, scaling = standardise(plain, fit.intercept)
     source, place = open_source(scaled, control.threads), {j: k for k, j in enumerate(support.kept)}
-    pairs = [(a, b) for run in support.equal for a, b in zip(run[:-1], run[1:])]
+    pairs = [(a, b) for run in support.equal for a, b in itertools.pairwise(run)]
     matrix = np.zeros((len(pairs), len(place)))
     for k, (a, b) in enumerate(pairs):
         matrix[k, place[b]], matrix[k, place[a]] = 1.0, -1.0
     within = Restriction(scaling.rows(matrix.copy()), np.zeros(len(pairs)))
     start = default_start(scaled, source, fit.intercept)  # whose levels are equal
     quiet = replace(control, compress=False)
-    found = newton(within.within(source.sum, scaled.shape), start[within.others], quiet, problem=replace(traits(scaled), damped=True, constant=False, wide=False))
+    found = newton(
+        within.within(source.sum, scaled.shape), start[within.others], quiet, problem=replace(traits(scaled), damped=True, constant=False, wide=False)
+    )
     gamma = within.complete(np.asarray(found.beta, dtype=float))
     sums = source.sum(Request(gamma, 2, control.information))
     multiplier = np.linalg.lstsq(within.matrix.T, -np.asarray(sums.score), rcond=None)[0]
