@@ -35,8 +35,12 @@ __all__ = ["Engine", "NotBoundsError", "Prepared", "alphas_from", "columns_of", 
 
 Array = np.ndarray[Any, Any]
 _COLUMNWISE = 400  # coefficients from which columns are taken one by one
+_STORED = 100  # the same of stored columns, which have no cheaper sums
+_ONE_PASS = 1_000  # coefficients of least squares whose information is summed once for all
 _GRAM_MOST = 5_000  # coefficients whose information is still formed
-_ALONE = 1e-19  # share of the objective that may be left above its minimum, where one solution is asked for
+_ALONE = (1e-19, 1e-15)  # share of the objective that may be left above its minimum, where one solution is asked for: of few numbers, of many
+_MANY = 500_000
+_ROUGH = 1e-5  # the same on the way to it
 _STEPS = 12  # alphas on the way to one that is asked for alone
 
 
@@ -285,7 +289,9 @@ def _choose(problem: Problem | Streamed, pieces: Pieces) -> tuple[str, str]:
     """Which solver, and why."""
     p = len(pieces.l1)
     able = isinstance(problem, Problem) and problem.equations is None and pieces.separable and bool((pieces.l1 > 0).sum() > 0.5 * p)
-    if able and (p >= _COLUMNWISE or p > problem.rows):
+    one_pass = p <= min(_ONE_PASS, problem.rows) and isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"]
+    stored = sum(isinstance(part, Column) for part in problem.design.parts)
+    if able and not one_pass and (p >= _COLUMNWISE or p > problem.rows or stored >= _STORED):
         return "columnwise", f"proximal Newton over columns: {p:,} coefficients, of which few are not 0"
     if p > _GRAM_MOST:
         raise SpecificationError(
@@ -301,12 +307,18 @@ def alphas_from(first: float, count: int, ratio: float) -> Array:
     return np.asarray(first * np.logspace(0, math.log10(ratio), count)) if count > 1 else np.array([first])
 
 
+def problem_size(problem: Problem | Streamed) -> int:
+    """How many numbers X has."""
+    return problem.rows * problem.design.width
+
+
 def solve_at(prepared: Prepared, alpha: float, penalty: Penalty) -> tuple[Point, Engine]:
     """The solution at one alpha: straight there, or column by column down a short path."""
     engine = prepared.engine()
     engine.begin()
     pieces = prepared.pieces
-    engine.left = _ALONE
+    left = _ALONE[problem_size(prepared.problem) > _MANY]
+    engine.left = left
     if pieces.concave is not None:
         return _reweighted(prepared, engine, alpha), engine
     if prepared.solver == "gramwise" or not pieces.l1.any():
@@ -315,9 +327,11 @@ def solve_at(prepared: Prepared, alpha: float, penalty: Penalty) -> tuple[Point,
     last: float | None = None
     if alpha < first:
         count = int(min(_STEPS, 1 + math.ceil(math.log(first / max(alpha, 1e-12 * first)) / 0.4)))
+        engine.left = _ROUGH
         for a in alphas_from(first, count + 1, max(alpha, 1e-12 * first) / first)[1:-1]:
             engine.at(float(a), last)
             last = float(a)
+        engine.left = left
     return engine.at(alpha, last), engine
 
 

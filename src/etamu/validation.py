@@ -6,11 +6,12 @@ For least squares the sums of the folds, added in one scan of the rows, say ever
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from etamu.design.columns import Column
 from etamu.errors import NotEnoughDataError, SpecificationError, chosen
 from etamu.families import Family, resolve_family
 from etamu.folding import Folding, read_folds
@@ -20,6 +21,7 @@ from etamu.path import Path, alphas_of, assembled, read_alphas, read_control, re
 from etamu.penalised import Engine, Prepared, prepare, read_bounds
 from etamu.penalties.base import Penalty
 from etamu.reading import read_either
+from etamu.rows import multinomial_terms
 from etamu.solvers.base import Control
 from etamu.solvers.columnwise import Point
 from etamu.sources.access import open_columns
@@ -30,6 +32,7 @@ from etamu.sources.streamed import Streamed
 __all__ = ["CrossValidation", "cross_validate"]
 
 Array = np.ndarray[Any, Any]
+Judge = Callable[[Problem, Array, Array, Array], Array]
 METRICS = ("deviance", "mse", "mae", "misclassification", "auc")
 
 
@@ -231,92 +234,77 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
     return found[count], [np.array([prepared.coefficients(point) for point in points]) for points in found[:count]]
 
 
-def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judge: Any) -> tuple[Array, Array]:
-    """The metric of each fold at each alpha, and the folds' weights."""
+def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judge: Judge) -> tuple[Array, Array]:
+    """The metric of each fold at each alpha, and the folds' weights; rows are looked at block by block, and each once."""
     values, sizes, first = np.zeros((len(betas), len(betas[0]))), np.zeros(len(betas)), 0
+    beta = [np.ascontiguousarray(np.moveaxis(b, 1, 0).reshape(b.shape[1], -1)) for b in betas]
     for part in problem.batches():
-        for k, beta in enumerate(betas):
-            rows = np.flatnonzero(fold.held(k, first, part.rows))
-            if len(rows):
-                held = _rows(part, rows)
-                size = float(held.vectors(slice(0, held.rows))[1].sum())
-                values[k] += size * judge(held, beta)
+        held = [fold.held(k, first, part.rows) for k in range(len(betas))]
+        eta = _predictors(part, held, beta, betas[0].shape[2:])
+        for k, rows in enumerate(held):
+            y, w, _ = part.vectors(slice(0, part.rows))
+            size = float(w[rows].sum())
+            if size > 0:
+                values[k] += size * judge(part, y[rows], w[rows], eta[k])
                 sizes[k] += size
         first += part.rows
     return values / sizes[:, None], sizes
 
 
-def _rows(problem: Problem, rows: Array) -> Problem:
-    """The problem of some rows."""
-
-    def take(values: Array) -> Array:
-        return np.ascontiguousarray(values[rows])
-
-    design = problem.design
-    taken = type(design)(_taken(design, rows, take), len(rows), design.center, design.scale)
-    each = {name: None if getattr(problem, name) is None else take(np.asarray(getattr(problem, name))) for name in ("weight", "offset", "frequency")}
-    return problem.change(design=taken, y=take(np.asarray(problem.y)), **each)
-
-
-def _taken(design: Any, rows: Array, take: Callable[[Array], Array]) -> tuple[Any, ...]:
-    from etamu.design.columns import Sparse
-
-    parts = []
-    for part in design.parts:
-        if isinstance(part, Sparse):
-            from scipy.sparse import csr_array
-
-            some = csr_array((part.data, part.indices, part.indptr), shape=(len(part.indptr) - 1, len(part.names)))[rows]
-            parts.append(Sparse(part.names, some.indptr, some.indices, some.data))
-        else:
-            parts.append(part.over(take))
-    return tuple(parts)
+def _predictors(part: Problem, held: list[Array], beta: list[Array], classes: tuple[int, ...]) -> list[Array]:
+    """For each fold the predictors of its rows at each alpha, (rows, n_alphas) or (rows, n_alphas, classes)."""
+    plain, width = replace(part.design, center=None, scale=None), part.design.width
+    out: list[list[Array]] = [[] for _ in beta]
+    step = max(64, 2_000_000 // max(width, 1))
+    for a in range(0, part.rows, step):
+        rows = slice(a, min(a + step, part.rows))
+        sparse = width > 2_000 and not all(isinstance(p, Column) for p in plain.parts)
+        x = None if sparse else plain.block(rows)
+        for k, own in enumerate(held):
+            if own[rows].any():
+                out[k].append(plain.predictor(rows, beta[k])[own[rows]] if x is None else x[own[rows]] @ beta[k])
+    joined = [np.concatenate(found) if found else np.empty((0, beta[0].shape[1])) for found in out]
+    if part.offset is not None:
+        offset = np.asarray(part.offset, dtype=float)
+        joined = [eta + offset[rows, None] for eta, rows in zip(joined, held)]
+    return [eta.reshape(len(eta), -1, *classes) for eta in joined]
 
 
 # ---- metrics ------------------------------------------------------------------------------------------------------
 
 
-def _metric(metric: Any, problem: Problem | Streamed) -> Callable[[Problem, Array], Array]:
-    """A function of held-out rows and coefficients (n_alphas, p) or (n_alphas, p, q), giving one number per alpha."""
+def _metric(metric: Any, problem: Problem | Streamed) -> Judge:
+    """A function of the problem, y, weights and predictors (rows, n_alphas) of held-out rows, giving one number per alpha."""
+    if isinstance(problem, Streamed) and (callable(metric) or metric == "auc"):
+        raise SpecificationError("`metric` on files must be a mean over rows, which this is not; choose 'deviance', 'mse', 'mae' or 'misclassification'.")
     if callable(metric):
-        return lambda held, beta: _by_means(held, beta, metric)
+        return _by_means(metric)
     chosen("metric", metric, list(METRICS))
     if metric == "deviance":
         return _deviance
-    if metric in ("auc",) and not (problem.family.support.high == 1 and problem.equations is None):
+    if metric == "auc" and (problem.family.support.high != 1 or problem.equations is not None):
         raise SpecificationError("`metric` 'auc' is of a binomial response; choose 'deviance' or 'mse'.")
     if metric == "misclassification" and problem.family.support.high != 1 and problem.equations is None:
         raise SpecificationError("`metric` 'misclassification' is of a response in classes; choose 'deviance' or 'mse'.")
-    return lambda held, beta: _by_means(held, beta, _MEASURES[metric])
+    return _by_means(_MEASURES[metric])
 
 
-def _predictors(held: Problem, beta: Array) -> Array:
-    """Eta (rows, n_alphas), of an unscaled design."""
-    eta = held.design.standardised(None, None).predictor(slice(0, held.rows), np.ascontiguousarray(beta.T))  # type: ignore[arg-type]
-    return eta if held.offset is None else eta + np.asarray(held.offset, dtype=float)[:, None]
-
-
-def _deviance(held: Problem, beta: Array) -> Array:
-    y, w, _ = held.vectors(slice(0, held.rows))
+@np.errstate(all="ignore")
+def _deviance(problem: Problem, y: Array, w: Array, eta: Array) -> Array:
     total = w.sum()
-    if held.equations is not None:
-        from etamu.rows import multinomial_terms
-
-        out = []
-        for b in beta:
-            eta = held.design.standardised(None, None).predictor(slice(0, held.rows), b)  # type: ignore[arg-type]
-            out.append(multinomial_terms(y, eta, w, held.reference).deviance.sum() / total)
-        return np.array(out)
-    eta = _predictors(held, beta)
-    with np.errstate(all="ignore"):
-        return np.array([(w * held.family.deviance_at(y, Mean(held.link, e))).sum() / total for e in eta.T])
+    if problem.equations is not None:
+        return np.array([multinomial_terms(y, eta[:, k], w, problem.reference).deviance.sum() / total for k in range(eta.shape[1])])
+    family, link = problem.family, problem.link
+    return np.array([(w * family.deviance_at(y, Mean(link, np.ascontiguousarray(e)))).sum() / total for e in eta.T])
 
 
-def _by_means(held: Problem, beta: Array, measure: Callable[[Array, Array, Array], float]) -> Array:
-    if held.equations is not None:
-        raise SpecificationError("`metric` other than 'deviance' is of one equation; a multinomial response is judged by its deviance.")
-    y, w, _ = held.vectors(slice(0, held.rows))
-    return np.array([measure(y, held.link.mu(e), w) for e in _predictors(held, beta).T])
+def _by_means(measure: Callable[[Array, Array, Array], float]) -> Judge:
+    def judge(problem: Problem, y: Array, w: Array, eta: Array) -> Array:
+        if problem.equations is not None:
+            raise SpecificationError("`metric` other than 'deviance' is of one equation; a multinomial response is judged by its deviance.")
+        return np.array([measure(y, problem.link.mu(e), w) for e in eta.T])
+
+    return judge
 
 
 def _auc(y: Array, mu: Array, w: Array) -> float:

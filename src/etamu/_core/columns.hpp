@@ -76,6 +76,29 @@ double dot(const double* x, const double* y, int64_t n) {
     return s;
 }
 
+// out[i] += sum_k x_ik v_k over n rows from `first` on; four columns share each reading of v
+void add_products(const double* const* x, const double* v, int count, int64_t first, int64_t n, double* out) {
+    int i = 0;
+    for (; i + 4 <= count; i += 4) {
+        const double *a = x[i] + first, *b = x[i + 1] + first, *c = x[i + 2] + first, *d = x[i + 3] + first, *u = v + first;
+        V s[4][2] = {};
+        int64_t k = 0;
+        for (; k + 2 * L <= n; k += 2 * L)
+            for (int h = 0; h < 2; ++h) {
+                const V w = load(u + k + h * L);
+                s[0][h] += load(a + k + h * L) * w;
+                s[1][h] += load(b + k + h * L) * w;
+                s[2][h] += load(c + k + h * L) * w;
+                s[3][h] += load(d + k + h * L) * w;
+            }
+        double total[4];
+        for (int r = 0; r < 4; ++r) total[r] = sum(s[r][0] + s[r][1]);
+        for (; k < n; ++k) total[0] += a[k] * u[k], total[1] += b[k] * u[k], total[2] += c[k] * u[k], total[3] += d[k] * u[k];
+        for (int r = 0; r < 4; ++r) out[i + r] += total[r];
+    }
+    for (; i < count; ++i) out[i] += dot(x[i] + first, v + first, n);
+}
+
 // out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns
 ETAMU_INLINE void tile(const double* const a[4], const double* const x[3], int64_t n, double out[4][3]) {
     V acc[4][3] = {};

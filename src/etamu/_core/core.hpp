@@ -122,6 +122,7 @@ struct Kernels {
     double (*quantise)(const Column&, int64_t rows, int16_t* out, double* squares);
     double (*scan)(const int16_t* x, const float* v, int64_t rows);
     double (*dot)(const double* x, const double* y, int64_t n);
+    void (*add_products)(const double* const* x, const double* v, int count, int64_t first, int64_t n, double* out);
     void (*gram_columns)(const double* const* x, const double* w, int64_t rows, int first, int last, double* g, int64_t ld);
     void (*add_columns)(const double* const* x, const double* b, int count, int64_t first, int64_t last, double* out);
     void (*function)(int which, const double* x, double* out, int64_t n);

@@ -7,14 +7,23 @@
 #include <vector>
 #include "arrow.hpp"
 #include "core.hpp"
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace etamu {
 
 template <class T> struct Aligned {
     std::unique_ptr<T, void (*)(void*)> data{nullptr, std::free};
     void reserve(size_t count) {
-        data.reset(static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64 + 64)));
+        constexpr size_t PAGE = size_t(1) << 21;
+        const size_t bytes = (count * sizeof(T) + 63) / 64 * 64 + 64;
+        const bool large = bytes >= 2 * PAGE;
+        data.reset(static_cast<T*>(large ? std::aligned_alloc(PAGE, (bytes + PAGE - 1) / PAGE * PAGE) : std::aligned_alloc(64, bytes)));
         if (!data) throw std::bad_alloc();
+#if defined(__linux__)
+        if (large) madvise(data.get(), bytes, MADV_HUGEPAGE);  // many columns at once are more pages than the processor keeps in mind
+#endif
     }
     T* get() const { return data.get(); }
 };
@@ -93,11 +102,15 @@ class Wide {
 
     void take(const int32_t* wanted, int64_t count, int threads) {
         const size_t before = active.size();
+        int64_t stored = 0;
+        for (int64_t i = 0; i < count; ++i) stored += wanted[i] < int64_t(dense.size());
+        double* next = nullptr;
+        if (stored) own.emplace_back(), own.back().reserve(size_t(stored * padded)), next = own.back().get();  // one piece, so that large pages may hold it
         for (int64_t i = 0; i < count; ++i) {
+            const bool here = wanted[i] < int64_t(dense.size());
             active.push_back(wanted[i]);
-            own.emplace_back();
-            if (wanted[i] < int64_t(dense.size())) own.back().reserve(size_t(padded));
-            places.push_back(own.back().get());
+            places.push_back(here ? next : nullptr);
+            if (here) next += padded;
         }
         shared_out(count, 4, threads, [&](int64_t first, int64_t last) {
             for (int64_t i = first; i < last; ++i)
@@ -168,7 +181,7 @@ class Wide {
                     double found[2];
                     kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
                     own[0] += found[0], own[1] += found[1];
-                    if (job.dense) for (size_t i = 0; i < job.count; ++i) own[2 + i] += kernels.dot(job.stored[i] + k, job.v + k, stop - k);
+                    if (job.dense) kernels.add_products(job.stored.data(), job.v, int(job.count), k, stop - k, own + 2);
                     own += job.count + 2;
                 }
             }

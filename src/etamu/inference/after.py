@@ -157,7 +157,7 @@ def needs_hat(verb: Verb, what: str) -> Verb:
     @wraps(verb)
     def asked(fit: Any, *arguments: Any, **options: Any) -> Any:
         kind = options.get("kind", arguments[0] if arguments else "deviance") if what == "residuals" else None
-        if what != "residuals" or kind in _BY_LEVERAGE:
+        if what != "residuals" or (isinstance(kind, str) and kind in _BY_LEVERAGE):
             _refuse_hat(fit, f"a {str(kind).replace('_', ' ')} residual" if kind else what)
         return verb(view(fit), *arguments, **options)
 

@@ -28,6 +28,7 @@ _MANY = 1_000_000
 _STALLED = 0.1  # ratio of decreases at which the Gram is made anew
 _INEXACT = 0.003  # accuracy of a step but the last, in units of the one before
 _PATIENCE = 60  # sweeps before a step of Newton's
+_TALL = 20  # rows per column from which reading the rows is what costs
 _STALE = 0.1  # relative change of the row weights at which the Gram is made anew
 
 
@@ -76,11 +77,13 @@ class Columnwise:
         self.trial = tuple(access.empty() for _ in range(3))
         self.b, self.score = np.zeros(0), np.zeros(0)
         self.model, self.gram, self.gram_weight = np.zeros(0, dtype=np.int32), np.empty((0, 0), dtype=np.float32), access.empty()
+        self.tall = access.rows > _TALL * self.size
         self.descender, self.version, self.first = Descender(), 0, 1.0
         self.known, self.when = np.zeros(self.size), np.full(self.size, -np.inf)  # |x_j'v| / W when last scanned, and how far v had moved by then
         self.moved, self.lengths, self.lost = 0.0, access.lengths / self.weight_sum, access.lost / self.weight_sum
         self.out = np.ones(self.size, dtype=bool)
         self.scanned = 0
+        self.drift: float | None = None
         self.left = _LEFT[access.rows * self.size > _MANY]
         self.previous = np.zeros(0)
         self.before_last: float | None = None
@@ -120,7 +123,7 @@ class Columnwise:
         self._room(len(needed))
         self.model = needed.astype(np.int32)
         self.access.gram(self.gram_weight, self.model, 0, self.gram)
-        self.version += 1
+        self.version, self.drift = self.version + 1, None
 
     def _model(self, q: Array, l1: Array, grow: bool, stale: float) -> None:
         """See to it that the model has every column that is not 0 or would not stay so, at row weights that are not stale."""
@@ -129,6 +132,8 @@ class Columnwise:
             needed |= np.abs(q) > l1
         if not len(self.model) or self._drift() > stale:
             return self._renew(np.flatnonzero(needed))
+        if self.tall and (needed[np.setdiff1d(np.arange(len(needed)), self.model)]).any():
+            needed[:] = True  # one more column costs as much as reading all, so all that were taken come at once
         needed[self.model] = False
         more = np.flatnonzero(needed).astype(np.int32)
         if len(more):
@@ -141,8 +146,11 @@ class Columnwise:
 
     def _drift(self) -> float:
         """Relative change of the row weights since the Gram was made."""
-        total = float(np.add.reduce(self.gram_weight))
-        return float(np.add.reduce(np.abs(self.h / self.weight_sum - self.gram_weight))) / total if total > 0 else math.inf
+        if self.drift is None:
+            total = float(np.add.reduce(self.gram_weight)) * self.weight_sum
+            change = self.h - self.weight_sum * self.gram_weight
+            self.drift = float(np.add.reduce(np.abs(change, out=change))) / total if total > 0 else math.inf
+        return self.drift
 
     # ---- one alpha -------------------------------------------------------------------------------------------------
 
@@ -204,7 +212,7 @@ class Columnwise:
         self.v -= v
         self.moved += math.sqrt(float(self.v @ self.v))
         self.trial, (self.eta, self.v, self.h) = (self.eta, self.v, self.h), (eta, v, h)
-        self.b, self.deviance, self.score = b, deviance, score
+        self.b, self.deviance, self.score, self.drift = b, deviance, score, None
 
     def possible(self, threshold: Array) -> Array:
         """Columns left out that could reach the threshold, scanned again where what is known does not exclude them."""
@@ -258,6 +266,8 @@ class Columnwise:
             self._predict(alpha, last)
         threshold = alpha * self.pieces.l1
         expected = threshold if last is None else np.maximum(2 * alpha - last, 0.5 * alpha) * self.pieces.l1
+        if self.tall:
+            expected = 0.7 * threshold
         self.take(self.possible(expected))
         steps, fine = 0, True
         while True:
