@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo test lint types bench bench-penalised docs clean
 
 demo: $(VENV)/.stamp-demo
 	@$(BIN)/etamu demo
@@ -21,6 +21,10 @@ bench: $(VENV)/.stamp-bench
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/tables.py
 	@$(BIN)/python benchmarks/stream.py 20e6
+
+# beside glmnet (R), adelie, celer, skglm, glum and scikit-learn, which get an environment of their own (half an hour)
+bench-penalised: $(VENV)/.stamp-bench
+	@$(BIN)/python benchmarks/penalised.py
 
 docs: $(VENV)/.stamp-docs
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build

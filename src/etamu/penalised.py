@@ -27,7 +27,7 @@ from etamu.sources.access import Access, open_columns
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.standardise import standardise
-from etamu.starting import default_start
+from etamu.starting import approach, default_start
 from etamu.sums import Objective
 from etamu.traits import cheap_arithmetic, is_wide
 
@@ -314,14 +314,16 @@ def problem_size(problem: Problem | Streamed) -> int:
 
 def solve_at(prepared: Prepared, alpha: float, penalty: Penalty) -> tuple[Point, Engine]:
     """The solution at one alpha: straight there, or column by column down a short path."""
-    engine = prepared.engine()
-    engine.begin()
     pieces = prepared.pieces
+    straight = prepared.solver == "gramwise" and pieces.concave is None
+    engine = prepared.engine(_near(prepared) if straight else None)
+    if not straight:
+        engine.begin()
     left = _ALONE[problem_size(prepared.problem) > _MANY]
     engine.left = left
     if pieces.concave is not None:
         return _reweighted(prepared, engine, alpha), engine
-    if prepared.solver == "gramwise" or not pieces.l1.any():
+    if straight or not pieces.l1.any():
         return engine.at(alpha), engine
     first = engine.first_alpha()
     last: float | None = None
@@ -333,6 +335,17 @@ def solve_at(prepared: Prepared, alpha: float, penalty: Penalty) -> tuple[Point,
             last = float(a)
         engine.left = left
     return engine.at(alpha, last), engine
+
+
+def _near(prepared: Prepared) -> Array | None:
+    """For many rows the rough likelihood solution of a sample of them, which a penalised one is nearer to than the constant; else None."""
+    problem, control = prepared.problem, prepared.control
+    if problem.equations is not None or problem.design.width > _COLUMNWISE or prepared.quadratic or prepared.bounds.any:
+        return None
+    source = open_source(problem, control.threads)
+    start = default_start(problem, source, prepared.intercept)
+    near = np.asarray(approach(source, problem, start, control.information, control).beta, dtype=float)
+    return near if np.isfinite(near).all() else start
 
 
 def _reweighted(prepared: Prepared, engine: Engine, alpha: float) -> Point:
