@@ -10,25 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu import checks
-from etamu.arguments import Ingredients, build_problem, check_whole, read_start, without_missing
-from etamu.design.columns import Design
-from etamu.design.frames import as_table
-from etamu.design.inputs import read_matrix
-from etamu.design.learn import learn
-from etamu.design.missing import drop_rows
+from etamu.arguments import Ingredients, read_start
 from etamu.design.smooths import has_smooths, smooths
-from etamu.design.terms import expand, read_formula
-from etamu.errors import FormulaError, SeparationError, SpecificationError, chosen, unknown
+from etamu.errors import SeparationError, SpecificationError, chosen
 from etamu.families import Family, resolve_family
-from etamu.files import Model, is_path, read_files
 from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.links import Link
 from etamu.model import Estimate, Fit
+from etamu.reading import read_arrays, read_table
 from etamu.solve import Solved, solve_problem
 from etamu.solvers import resolve_solver
 from etamu.solvers.base import Control, Solution, Status, Trace
 from etamu.solvers.gradient import GradientAscent
-from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.standardise import standardise
@@ -109,26 +102,10 @@ def glm(
     >>> fit.coef.round(5)
     array([-0.01655,  0.01534])
     """
-    parsed = read_formula(formula)
-    if parsed.response is None:
-        raise FormulaError(f"formula {formula!r} has no response; write 'response ~ terms'.")
     resolved, shape = _resolved(family)
-    named = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
-    if missing not in ("raise", "drop", "level"):
-        raise unknown("missing", missing, ["raise", "drop", "level"])
-    if is_path(data):
-        held = Cache(None if cache is True else cache) if cache else None
-        progress = control.progress if isinstance(control, Control) else None
-        found = read_files(data, parsed, resolved, link, named, missing, held, progress)
-        if isinstance(found, tuple):
-            return _fit(*found, Wishes(solver, start, control, bias, ridge, separated, shape, constraints, smoothing=smoothing, penalty=penalty))
-        data = found
-    table = as_table(data)
-    parsed = expand(parsed, table.columns)
-    table, named = without_missing(table, parsed, named, missing)
-    built = Model(parsed, resolved, link, named, missing).ingredients(table, learn(parsed, table, missing))
-    built = replace(built, data=table)
-    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, ridge, separated, shape, constraints, smoothing=smoothing, penalty=penalty))
+    arrays = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
+    read = read_table(formula, data, resolved, link, arrays, missing, cache, control)
+    return _fit(*read, Wishes(solver, start, control, bias, ridge, separated, shape, constraints, smoothing, penalty))
 
 
 def fit(
@@ -166,26 +143,10 @@ def fit(
     >>> fit.coef.round(10)
     array([1., 2.])
     """
-    if missing not in ("raise", "drop"):
-        raise unknown("missing", missing, ["raise", "drop"])
-    if not isinstance(intercept, (bool, np.bool_)):
-        raise SpecificationError(f"`intercept` is {intercept!r}; pass True or False.")
-    arrays = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
-    if missing == "drop":
-        X, y, arrays = drop_rows(X, y, arrays)
-    design = read_matrix(X, names, bool(intercept))
-    if isinstance(X, Design):  # an encoded design says itself whether it has a constant
-        intercept = design.constant
-    given = offset is not None or exposure is not None
     resolved, shape = _resolved(family)
-    built = Ingredients(design, y, resolved, link, None, intercept, None, arrays, None, given, None, None)
-    return _fit(built, *_in_memory(built), Wishes(solver, start, control, bias, ridge, separated, shape, constraints, penalty=penalty))
-
-
-def _in_memory(built: Ingredients) -> tuple[Problem, checks.Response]:
-    problem, response = build_problem(built)
-    check_whole(problem, response)
-    return problem, response
+    arrays = {"weights": weights, "frequency": frequency, "offset": offset, "exposure": exposure}
+    read = read_arrays(X, y, resolved, link, arrays, intercept, names, missing)
+    return _fit(*read, Wishes(solver, start, control, bias, ridge, separated, shape, constraints, penalty=penalty))
 
 
 def separation(

@@ -53,7 +53,7 @@ class Engine(Protocol):
     def change(self, pieces: Pieces) -> None: ...
     def first_alpha(self) -> float: ...
     def at(self, alpha: float, last: float | None = None) -> Point: ...
-    def path(self, alphas: Array, each: Any = None) -> Iterator[Point]: ...
+    def path(self, alphas: Array) -> Iterator[Point]: ...
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,7 @@ def problem_size(problem: Problem | Streamed) -> int:
     return problem.rows * problem.design.width
 
 
-def solve_at(prepared: Prepared, alpha: float, penalty: Penalty) -> tuple[Point, Engine]:
+def solve_at(prepared: Prepared, alpha: float) -> tuple[Point, Engine]:
     """The solution at one alpha: straight there, or column by column down a short path."""
     pieces = prepared.pieces
     straight = prepared.solver == "gramwise" and pieces.concave is None

@@ -64,7 +64,7 @@ def penalised_fit(built: Ingredients, problem: Problem | Streamed, penalty: Any,
         if found is not None:
             return found
     prepared = prepare(problem, built.spec, built.intercept, penalty, control, read_bounds(constraints, built))
-    point, _ = solve_at(prepared, penalty.alpha, penalty)
+    point, _ = solve_at(prepared, penalty.alpha)
     gamma = prepared.gamma(point)
     solution, pieces = _solution(prepared, point, gamma, control), prepared.pieces.times(penalty.alpha)
     known = _known(prepared, penalty, pieces, point, gamma, solution.sums)
@@ -158,7 +158,7 @@ def _by_programs(built: Ingredients, problem: Problem | Streamed, penalty: Penal
     start = default_start(scaled, open_source(scaled, control.threads), built.intercept)
     try:
         prepared = prepare(problem, built.spec, built.intercept, penalty, control, bound.rows)
-        point, _ = solve_at(prepared, penalty.alpha, penalty)
+        point, _ = solve_at(prepared, penalty.alpha)
         start = scaling.to_fit(prepared.coefficients(point))
     except NotBoundsError:
         pass

@@ -8,7 +8,6 @@ base, which is 0, for the first), so that an l1 weight there makes neighbouring 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,22 +144,6 @@ class Pieces:
         groups = tuple(g for part in shift[:times] for g in part)
         chains = tuple(c for part in shift[times:] for c in part)
         return Pieces(np.tile(self.l1, times), np.tile(self.l2, times), groups, weight, chains, quadratic, self.concave)
-
-    def keep(self, index: Sequence[int]) -> Pieces:
-        """The penalty of some coordinates, the others being 0."""
-        at = list(index)
-        place = {j: k for k, j in enumerate(at)}
-        groups = [(tuple(place[j] for j in g if j in place), k) for k, g in enumerate(self.groups)]
-        kept = [(g, k) for g, k in groups if g]
-        return replace(
-            self,
-            l1=self.l1[at],
-            l2=self.l2[at],
-            groups=tuple(g for g, _ in kept),
-            group_weight=None if self.group_weight is None else self.group_weight[[k for _, k in kept]],
-            chains=tuple(c for c in (tuple(place[j] for j in chain if j in place) for chain in self.chains) if c),
-            quadratic=None if self.quadratic is None else self.quadratic[np.ix_(at, at)],
-        )
 
     def __add__(self, other: Pieces) -> Pieces:
         """Both penalties together."""

@@ -11,7 +11,7 @@ References: Tibshirani et al. (2012), J. R. Statist. Soc. B 74, doi:10.1111/j.14
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -283,12 +283,9 @@ class Columnwise:
         scale = alpha * float(self.pieces.l1.max(initial=0.0))
         return Point(alpha, np.asarray(self.access.taken)[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
 
-    def path(self, alphas: Array, each: Callable[[Point], None] | None = None) -> Iterator[Point]:
+    def path(self, alphas: Array) -> Iterator[Point]:
         """Solutions at falling alphas."""
         last: float | None = None
         for alpha in alphas:
-            point = self.at(float(alpha), last)
-            if each is not None:
-                each(point)
-            yield point
+            yield self.at(float(alpha), last)
             last = float(alpha)

@@ -7,7 +7,7 @@ summed anew when steps no longer shrink.  For least squares the first pass says 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -217,13 +217,10 @@ class Gramwise:
         used = np.flatnonzero(self.b != 0)
         return Point(alpha, used, self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
 
-    def path(self, alphas: Array, each: Callable[[Point], None] | None = None) -> Iterator[Point]:
+    def path(self, alphas: Array) -> Iterator[Point]:
         """Solutions at falling alphas."""
         for alpha in alphas:
-            point = self.at(float(alpha))
-            if each is not None:
-                each(point)
-            yield point
+            yield self.at(float(alpha))
 
 
 def _group_alpha(slope: Array, l1: Array, weight: float) -> float:
