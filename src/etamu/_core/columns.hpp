@@ -61,75 +61,65 @@ double scan(const int16_t* x, const float* v, int64_t rows) {
     return total;
 }
 
-double dot(const double* x, const double* y, int64_t n) {
-    V a{}, b{}, c{}, d{};
-    int64_t k = 0;
-    for (; k + 4 * L <= n; k += 4 * L) {
-        a += load(x + k) * load(y + k);
-        b += load(x + k + L) * load(y + k + L);
-        c += load(x + k + 2 * L) * load(y + k + 2 * L);
-        d += load(x + k + 3 * L) * load(y + k + 3 * L);
-    }
-    for (; k + L <= n; k += L) a += load(x + k) * load(y + k);
-    double s = sum((a + b) + (c + d));
-    for (; k < n; ++k) s += x[k] * y[k];
-    return s;
-}
-
 // out[i] += sum_k x_ik v_k over n rows from `first` on; four columns share each reading of v
-void add_products(const double* const* x, const double* v, int count, int64_t first, int64_t n, double* out) {
-    int i = 0;
-    for (; i + 4 <= count; i += 4) {
-        const double *a = x[i] + first, *b = x[i + 1] + first, *c = x[i + 2] + first, *d = x[i + 3] + first, *u = v + first;
+template <class T> void add_products(const T* const* x, const double* v, int count, int64_t first, int64_t n, double* out) {
+    const double* u = v + first;
+    for (int i = 0; i < count; i += 4) {
+        const int many = std::min(4, count - i);
+        const T* c[4];
+        for (int r = 0; r < 4; ++r) c[r] = x[i + std::min(r, many - 1)] + first;
         V s[4][2] = {};
         int64_t k = 0;
         for (; k + 2 * L <= n; k += 2 * L)
             for (int h = 0; h < 2; ++h) {
                 const V w = load(u + k + h * L);
-                s[0][h] += load(a + k + h * L) * w;
-                s[1][h] += load(b + k + h * L) * w;
-                s[2][h] += load(c + k + h * L) * w;
-                s[3][h] += load(d + k + h * L) * w;
+                for (int r = 0; r < 4; ++r) s[r][h] += wide(c[r] + k + h * L) * w;
             }
         double total[4];
         for (int r = 0; r < 4; ++r) total[r] = sum(s[r][0] + s[r][1]);
-        for (; k < n; ++k) total[0] += a[k] * u[k], total[1] += b[k] * u[k], total[2] += c[k] * u[k], total[3] += d[k] * u[k];
-        for (int r = 0; r < 4; ++r) out[i + r] += total[r];
+        for (; k < n; ++k) for (int r = 0; r < 4; ++r) total[r] += double(c[r][k]) * u[k];
+        for (int r = 0; r < many; ++r) out[i + r] += total[r];
     }
-    for (; i < count; ++i) out[i] += dot(x[i] + first, v + first, n);
 }
 
 // out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns
-ETAMU_INLINE void tile(const double* const a[4], const double* const x[3], int64_t n, double out[4][3]) {
-    V acc[4][3] = {};
-    for (int64_t k = 0; k < n; k += L) {
-        V u[3] = {load(x[0] + k), load(x[1] + k), load(x[2] + k)};
+ETAMU_INLINE void tile(const float* const a[4], const float* const x[3], int64_t n, double out[4][3]) {
+    constexpr int N = ETAMU_BYTES / 4;
+    F acc[4][3] = {};
+    for (int64_t k = 0; k < n; k += N) {
+        F u[3] = {load(x[0] + k), load(x[1] + k), load(x[2] + k)};
         for (int i = 0; i < 4; ++i) {
-            V v = load(a[i] + k);
+            F v = load(a[i] + k);
             for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
         }
     }
-    for (int i = 0; i < 4; ++i) for (int j = 0; j < 3; ++j) out[i][j] += sum(acc[i][j]);
+    for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 3; ++j) {
+            double s = 0;
+            for (int l = 0; l < N; ++l) s += acc[i][j][l];
+            out[i][j] += s;
+        }
 }
 
-// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i; columns are padded with zeros to whole registers
-void gram_columns(const double* const* x, const double* w, int64_t rows, int first, int last, double* g, int64_t ld) {
-    constexpr int64_t RUN = 512;
-    alignas(64) double weighted[4][RUN];
+// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i: products in floats, their sums over `RUN` rows in doubles; columns are
+// padded with zeros to whole registers
+void gram_columns(const float* const* x, const float* w, int64_t rows, int first, int last, double* g, int64_t ld) {
+    constexpr int64_t RUN = 512, N = ETAMU_BYTES / 4;
+    alignas(64) float weighted[4][RUN];
     for (int i = first; i < last; ++i) std::fill(g + i * ld, g + i * ld + i + 1, 0.0);
     for (int64_t start = 0; start < rows; start += RUN) {
-        const int64_t n = std::min(RUN, (rows - start + L - 1) / L * L);
+        const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N);
         for (int i = first; i < last; i += 4) {
             const int high = std::min(4, last - i);
-            const double* a[4];
+            const float* a[4];
             for (int r = 0; r < 4; ++r) {
                 a[r] = weighted[r];
-                const double* from = x[i + std::min(r, high - 1)] + start;
-                for (int64_t k = 0; k < n; k += L) store(weighted[r] + k, load(from + k) * load(w + start + k));
+                const float* from = x[i + std::min(r, high - 1)] + start;
+                for (int64_t k = 0; k < n; ++k) weighted[r][k] = from[k] * w[start + k];
             }
             for (int j = 0; j < i + high; j += 3) {
                 const int wide = std::min(3, i + high - j);
-                const double* c[3];
+                const float* c[3];
                 for (int r = 0; r < 3; ++r) c[r] = x[j + std::min(r, wide - 1)] + start;
                 double out[4][3] = {};
                 tile(a, c, n, out);
@@ -141,13 +131,13 @@ void gram_columns(const double* const* x, const double* w, int64_t rows, int fir
 }
 
 // out[k] += sum_j b_j x_jk over rows [first, last)
-void add_columns(const double* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
+template <class T> void add_columns(const T* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
     constexpr int64_t RUN = 1024;
     for (int64_t start = first; start < last; start += RUN) {
         const int64_t stop = std::min(start + RUN, last);
         int j = 0;
         for (; j + 4 <= count; j += 4) {
-            const double *p = x[j], *q = x[j + 1], *r = x[j + 2], *s = x[j + 3];
+            const T *p = x[j], *q = x[j + 1], *r = x[j + 2], *s = x[j + 3];
             for (int64_t k = start; k < stop; ++k) out[k] += (b[j] * p[k] + b[j + 1] * q[k]) + (b[j + 2] * r[k] + b[j + 3] * s[k]);
         }
         for (; j < count; ++j) for (int64_t k = start; k < stop; ++k) out[k] += b[j] * x[j][k];

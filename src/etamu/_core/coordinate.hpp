@@ -6,11 +6,18 @@
 #include <cmath>
 #include <vector>
 #include "core.hpp"
+#include "inverse.hpp"
 #include "linalg.hpp"
 #include "vec.hpp"
 
 namespace {
 using namespace etamu;
+
+constexpr double NOTHING = 1e-2;  // share of the tolerance below which a move or a slope is none
+constexpr int TURNS = 8;          // times that coordinates are sent back to 0
+constexpr int MOST_TURNS = 200;   // of conjugate gradients
+constexpr int PATIENCE = 1;       // sweeps over the support before a step of Newton's
+constexpr int GROUPED = 20;       // the same with groups, whose step is dear
 
 template <class T> struct Descent {  // over a matrix of T: half the size is read in half the time
     const Quadratic& f;
@@ -20,13 +27,20 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
     std::vector<char> alone;       // coordinates outside groups
     std::vector<double> curvature;  // of each group: a bound on the largest eigenvalue of its block
     std::vector<int> support;
-    std::vector<double> step, move;
-    Factored& kept;
+    std::vector<char> inside;
+    std::vector<int> missing, gone;
+    std::vector<double> step, found, move, image;
+    std::vector<double> matrix, triangle, scale;  // of groups
+    Inverse& kept;
+    Inverted<T> inverse;
     int waiting = 0;
     const T* rows[4] = {};
     double moves[4] = {};
 
-    Descent(const Quadratic& f, Factored& kept) : f(f), h(static_cast<const T*>(f.h)), m(f.size), b(f.b), q(f.q), alone(size_t(f.size), 1), kept(kept) {
+    Descent(const Quadratic& f, Inverse& kept)
+        : f(f), h(static_cast<const T*>(f.h)), m(f.size), b(f.b), q(f.q), alone(size_t(f.size), 1), kept(kept), inverse{kept, h, f.ld, f.l2, f.crew} {
+        if (kept.version != f.version) inverse.clear(m), kept.version = f.version;
+        kept.place.resize(size_t(m), -1);
         for (int g = 0; g < f.groups; ++g) {
             double largest = 0;
             for (int i = f.start[g]; i < f.start[g + 1]; ++i) {
@@ -68,11 +82,11 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         const double z = own * b[j] - slope(j), l1 = f.l1[j];
         double x = z > l1 ? (z - l1) / total : z < -l1 ? (z + l1) / total : 0.0;
         x = std::min(std::max(x, f.low[j]), f.high[j]);
-        const double by = x - b[j];
-        if (by == 0) return 0;
+        const double by = x - b[j], far = std::abs(by) * std::sqrt(total);
+        if (far <= (x == 0 ? 0 : NOTHING * f.tolerance)) return far;
         b[j] = x;
         moved(j, by);
-        return std::abs(by) * std::sqrt(total);
+        return far;
     }
 
     // a group to where a quadratic that bounds the objective is least, several times over
@@ -132,7 +146,8 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
 
     void find_support() {
         support.clear();
-        std::vector<char> in(size_t(m), 0);
+        std::vector<char>& in = inside;
+        in.assign(size_t(m), 0);
         for (int j = 0; j < m; ++j) in[size_t(j)] = alone[size_t(j)] && (b[j] != 0 || f.l1[j] == 0) && b[j] > f.low[j] && b[j] < f.high[j];
         for (int g = 0; g < f.groups; ++g)
             for (int i = f.start[g]; i < f.start[g + 1]; ++i) in[size_t(f.member[i])] = b[f.member[i]] != 0;
@@ -145,32 +160,190 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         return std::sqrt(s);
     }
 
-    // Whether the factor kept is that of this support
-    bool known() const {
-        if (f.groups || kept.version != f.version || kept.support != support) return false;
-        for (size_t i = 0; i < support.size(); ++i) if (kept.l2[i] != f.l2[support[i]]) return false;
+    // ---- Newton's step over the support --------------------------------------------------------------------------------
+
+    // The gradient of the objective over a coordinate that keeps its sign, b being changed by `move` and q by `image`
+    double steep(int j) const {
+        return q[j] + image[size_t(j)] + f.l2[j] * (b[j] + move[size_t(j)]) + (b[j] > 0 ? f.l1[j] : b[j] < 0 ? -f.l1[j] : 0.0);
+    }
+
+    // to += H x for x over some coordinates
+    void add_image(const int* at, const double* x, int count, double* to) {
+        f.crew(m, 256, double(count) * m > WORTH, [&](int64_t first, int64_t last) {
+            int i = 0;
+            for (; i + 4 <= count; i += 4) {
+                const T *a = h + int64_t(at[i]) * f.ld, *b4 = h + int64_t(at[i + 1]) * f.ld, *c = h + int64_t(at[i + 2]) * f.ld, *d = h + int64_t(at[i + 3]) * f.ld;
+                const double xa = x[i], xb = x[i + 1], xc = x[i + 2], xd = x[i + 3];
+                for (int64_t k = first; k < last; ++k) to[k] += (xa * a[k] + xb * b4[k]) + (xc * c[k] + xd * d[k]);
+            }
+            for (; i < count; ++i) {
+                const T* a = h + int64_t(at[i]) * f.ld;
+                for (int64_t k = first; k < last; ++k) to[k] += x[i] * a[k];
+            }
+        });
+    }
+
+    // Goes to b + by
+    void go(const double* by) {
+        std::vector<int> at;
+        std::vector<double> x;
+        for (int j = 0; j < m; ++j) if (by[j] != 0) at.push_back(j), x.push_back(by[j]), b[j] += by[j];
+        add_image(at.data(), x.data(), int(at.size()), q);
+    }
+
+    // What the inverse lacks of the support, and has beyond it
+    void compare() {
+        missing.clear();
+        gone.clear();
+        for (int j : support) if (kept.place[size_t(j)] < 0) missing.push_back(j);
+        for (int j : kept.members) if (!inside[size_t(j)]) gone.push_back(j);
+    }
+
+    // Minus the slopes over the inverse's coordinates; the largest of them, in units of the model's own length
+    double slopes() {
+        double largest = 0;
+        step.resize(kept.members.size());
+        for (size_t i = 0; i < step.size(); ++i) {
+            const int j = kept.members[i];
+            step[i] = -steep(j);
+            largest = std::max(largest, std::abs(step[i]) / std::sqrt(inverse.entry(j, j)));
+        }
+        return largest;
+    }
+
+    // Moves the inverse's coordinates to where the model is least, by conjugate gradients: the inverse may be that of an older matrix, and one step suffices
+    // where it is not.  Whether that was reached.
+    bool solve() {
+        const int bearable = 4 + int(kept.members.size()) / 8;
+        if (kept.debt > bearable) renew();
+        size_t s = kept.members.size();
+        double far = slopes(), before = 0;
+        std::vector<double> along(s), by(size_t(m), 0.0);
+        for (int turn = 0; far > NOTHING * f.tolerance; ++turn) {
+            if (turn == MOST_TURNS) return far <= f.tolerance;
+            if (turn == 2 * bearable + 20) {
+                renew();
+                s = kept.members.size();
+                far = slopes(), before = 0;
+            }
+            found.resize(s);
+            inverse.times(step.data(), found.data());
+            double now = 0, bend = 0;
+            for (size_t i = 0; i < s; ++i) now += step[i] * found[i];
+            if (!(now > 0) || !std::isfinite(now)) return far <= f.tolerance;
+            const double keep = before > 0 ? now / before : 0.0;
+            for (size_t i = 0; i < s; ++i) along[i] = found[i] + keep * along[i];
+            std::fill(by.begin(), by.end(), 0.0);
+            add_image(kept.members.data(), along.data(), int(s), by.data());
+            for (size_t i = 0; i < s; ++i) bend += along[i] * (by[size_t(kept.members[i])] + f.l2[kept.members[i]] * along[i]);
+            if (!(bend > 0)) return far <= f.tolerance;
+            const double t = now / bend;
+            for (size_t i = 0; i < s; ++i) move[size_t(kept.members[i])] += t * along[i];
+            for (int k = 0; k < m; ++k) image[size_t(k)] += t * by[size_t(k)];
+            before = now;
+            kept.debt += turn > 1;
+            far = slopes();
+        }
         return true;
     }
+
+    // The inverse of the matrix as it is now
+    void renew() {
+        const std::vector<int> all = kept.members;
+        inverse.clear(m);
+        inverse.insert(all.data(), int(all.size()));
+        kept.debt = 0;
+    }
+
+    // Where a coordinate of the step must stop: at 0 where it would change its sign, or at its bounds
+    bool stopped(int j, double* at) const {
+        const double x = b[j] + move[size_t(j)];
+        if (f.l1[j] > 0 && (b[j] > 0) != (x > 0)) *at = 0;
+        else if (x > f.high[j]) *at = f.high[j];
+        else if (x < f.low[j]) *at = f.low[j];
+        else return false;
+        return true;
+    }
+
+    // To the minimum over the support; what would change its sign on the way ends at 0.  Whether it was reached.
+    bool newton() {
+        find_support();
+        compare();
+        ++kept.steps;
+        inverse.erase(gone.data(), int(gone.size()));
+        inverse.insert(missing.data(), int(missing.size()));
+        move.assign(size_t(m), 0.0);
+        image.assign(size_t(m), 0.0);
+        std::vector<double> first, first_image;
+        for (int turn = 0;; ++turn) {
+            if (!solve()) return false;
+            std::vector<int> stops;
+            std::vector<double> back;
+            double at = 0;
+            for (int j : kept.members) if (stopped(j, &at)) stops.push_back(j), back.push_back(at - (b[j] + move[size_t(j)]));
+            if (stops.empty()) break;
+            if (turn == 0) first = move, first_image = image;
+            if (turn == TURNS) return cut_short(first, first_image);
+            for (size_t i = 0; i < stops.size(); ++i) move[size_t(stops[i])] += back[i];
+            add_image(stops.data(), back.data(), int(stops.size()), image.data());
+            inverse.erase(stops.data(), int(stops.size()));
+        }
+        if (!first.empty() && !descends()) return cut_short(first, first_image);
+        for (int j : support) b[j] = std::abs(b[j] + move[size_t(j)]) <= 1e-15 * std::abs(b[j]) ? 0.0 : b[j] + move[size_t(j)];
+        for (int k = 0; k < m; ++k) q[k] += image[size_t(k)];
+        return true;
+    }
+
+    bool descends() const {
+        double change = 0;
+        for (int j : support) {
+            const double by = move[size_t(j)];
+            change += by * (q[j] + 0.5 * image[size_t(j)]) + 0.5 * f.l2[j] * by * (2 * b[j] + by) + f.l1[j] * (std::abs(b[j] + by) - std::abs(b[j]));
+        }
+        return change <= 0;
+    }
+
+    // As far along a step as no coordinate changes its sign
+    bool cut_short(const std::vector<double>& by, const std::vector<double>& image_of) {
+        double t = 1, stop = 0;
+        int blocking = -1;
+        for (int j : support) {
+            const double d = by[size_t(j)];
+            auto limit = [&](double to) {
+                const double reach = (to - b[j]) / d;
+                if (reach < t) t = std::max(reach, 0.0), blocking = j, stop = to;
+            };
+            if (f.l1[j] > 0 && d != 0 && (b[j] > 0) != (b[j] + d > 0)) limit(0.0);
+            if (b[j] + d > f.high[j]) limit(f.high[j]);
+            if (b[j] + d < f.low[j]) limit(f.low[j]);
+        }
+        for (int j : support) b[j] += t * by[size_t(j)];
+        for (int k = 0; k < m; ++k) q[k] += t * image_of[size_t(k)];
+        if (blocking >= 0) {
+            const double last = stop - b[blocking];
+            b[blocking] = stop;
+            if (last != 0) moved(blocking, last);
+            settle();
+        }
+        return false;
+    }
+
+    // ---- groups --------------------------------------------------------------------------------------------------------
 
     // Factors the second derivative over the support, and adds the groups' slopes to `step`; whether it is positive
     bool factored() {
         const int s = int(support.size());
-        std::vector<double>& own = kept.matrix;
-        own.resize(size_t(s) * s);
-        kept.triangle.resize(size_t(s) * s);
-        kept.scale.resize(size_t(s));
-        kept.l2.resize(size_t(s));
+        matrix.resize(size_t(s) * s);
+        triangle.resize(size_t(s) * s);
+        scale.resize(size_t(s));
         for (int i = 0; i < s; ++i) {
             const int j = support[size_t(i)];
             const T* row = h + int64_t(j) * f.ld;
-            for (int k = i; k < s; ++k) own[size_t(i) * s + k] = row[support[size_t(k)]];
-            own[size_t(i) * s + i] += f.l2[j];
-            kept.l2[size_t(i)] = f.l2[j];
+            for (int k = i; k < s; ++k) matrix[size_t(i) * s + k] = row[support[size_t(k)]];
+            matrix[size_t(i) * s + i] += f.l2[j];
         }
-        if (f.groups) add_groups(own, s);
-        kept.support = support;
-        kept.version = factor(own.data(), s, s, kept.scale.data(), kept.triangle.data()) < 1e-10 ? -1 : f.version;
-        return kept.version >= 0;
+        add_groups(matrix, s);
+        return factor(matrix.data(), s, s, scale.data(), triangle.data()) >= 1e-10;
     }
 
     void add_groups(std::vector<double>& own, int s) {
@@ -192,64 +365,55 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         }
     }
 
-    // Newton's step over the support, cut short where a coordinate would change sign or leave its bounds.  Whether it was made whole.
-    bool newton() {
+    // The same with groups, whose second derivative is another one after every step: it is factored each time
+    bool newton_grouped() {
         find_support();
         const int s = int(support.size());
         if (!s) return false;
+        ++kept.steps;
         step.resize(size_t(s));
         for (int i = 0; i < s; ++i) {
             const int j = support[size_t(i)];
             step[size_t(i)] = -(q[j] + f.l2[j] * b[j] + (b[j] > 0 ? f.l1[j] : b[j] < 0 ? -f.l1[j] : 0.0));
         }
-        if (!known() && !factored()) return false;
-        const std::vector<double>&scale = kept.scale, &triangle = kept.triangle;
+        if (!factored()) return false;
         for (int i = 0; i < s; ++i) step[size_t(i)] *= scale[size_t(i)];
         solve_transposed(triangle.data(), s, step.data());
         solve_upper(triangle.data(), s, step.data());
-        double t = 1;
-        int blocking = -1;
-        double stop = 0;
-        for (int i = 0; i < s; ++i) {
-            const int j = support[size_t(i)];
-            step[size_t(i)] *= scale[size_t(i)];
-            const double d = step[size_t(i)];
-            if (!std::isfinite(d)) return false;
-            auto limit = [&](double to) {
-                const double reach = (to - b[j]) / d;
-                if (reach < t) t = std::max(reach, 0.0), blocking = j, stop = to;
-            };
-            if (f.l1[j] > 0 && d != 0 && (b[j] > 0) != (b[j] + d > 0)) limit(0.0);
-            if (b[j] + d > f.high[j]) limit(f.high[j]);
-            if (b[j] + d < f.low[j]) limit(f.low[j]);
-        }
         move.assign(size_t(m), 0.0);
+        image.assign(size_t(m), 0.0);
         for (int i = 0; i < s; ++i) {
-            const T* row = h + int64_t(support[size_t(i)]) * f.ld;
-            const double by = step[size_t(i)];
-            for (int k = 0; k < m; ++k) move[size_t(k)] += by * row[k];
+            step[size_t(i)] *= scale[size_t(i)];
+            if (!std::isfinite(step[size_t(i)])) return false;
+            move[size_t(support[size_t(i)])] = step[size_t(i)];
         }
-        if (f.groups && !descends(t)) return false;
-        for (int i = 0; i < s; ++i) b[support[size_t(i)]] += t * step[size_t(i)];
-        for (int k = 0; k < m; ++k) q[k] += t * move[size_t(k)];
-        if (blocking >= 0) {
-            const double by = stop - b[blocking];
-            b[blocking] = stop;
-            if (by != 0) moved(blocking, by);
-            settle();
-        }
-        return t == 1;
+        add_image(support.data(), step.data(), s, image.data());
+        const double reach = reaches();
+        if (!grouped_descends(reach)) return false;
+        cut_short(move, image);
+        return reach == 1;
     }
 
-    // whether t times the step lowers the objective (without groups it always does)
-    bool descends(double t) const {
+    // How far along the step no coordinate changes its sign
+    double reaches() const {
+        double t = 1;
+        for (int j : support) {
+            const double d = move[size_t(j)];
+            if (f.l1[j] > 0 && d != 0 && (b[j] > 0) != (b[j] + d > 0)) t = std::min(t, std::max(-b[j] / d, 0.0));
+            if (b[j] + d > f.high[j]) t = std::min(t, std::max((f.high[j] - b[j]) / d, 0.0));
+            if (b[j] + d < f.low[j]) t = std::min(t, std::max((f.low[j] - b[j]) / d, 0.0));
+        }
+        return t;
+    }
+
+    // Whether t times the step lowers the objective
+    bool grouped_descends(double t) const {
         double change = 0;
         std::vector<double> x(b, b + m);
-        for (size_t i = 0; i < support.size(); ++i) {
-            const int j = support[i];
-            const double by = t * step[i];
+        for (int j : support) {
+            const double by = t * move[size_t(j)];
             x[size_t(j)] += by;
-            change += by * (q[j] + 0.5 * t * move[size_t(j)]) + 0.5 * f.l2[j] * by * (2 * b[j] + by) + f.l1[j] * (std::abs(b[j] + by) - std::abs(b[j]));
+            change += by * (q[j] + 0.5 * t * image[size_t(j)]) + 0.5 * f.l2[j] * by * (2 * b[j] + by) + f.l1[j] * (std::abs(b[j] + by) - std::abs(b[j]));
         }
         for (int g = 0; g < f.groups; ++g) if (!idle(g)) change += f.weight[g] * (length_of(g, x.data()) - length_of(g, b));
         return change <= 0;
@@ -257,26 +421,28 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
 };
 
 // Moves b, and q with it; the sweeps made, less than 0 where they did not suffice
-template <class T> int descended(const Quadratic& f, Factored& kept) {
+template <class T> int descended(const Quadratic& f, Inverse& kept) {
     Descent<T> d(f, kept);
+    if (f.ahead) d.go(f.ahead);
     int sweeps = 0;
-    bool whole = false;  // whether the last step of Newton's was made whole
+    bool solved = false;  // whether the last step of Newton's reached the minimum over its support
     while (sweeps < f.most) {
         ++sweeps;
-        if (d.sweep(true) <= f.tolerance) return sweeps;
-        double last = 0;
-        for (int k = 0; k < (whole ? 2 : f.patience) && sweeps < f.most; ++k, ++sweeps)
-            if ((last = d.sweep(false)) <= 0.5 * f.tolerance) break;
-        if (last > 0.5 * f.tolerance) {
-            for (int k = 0; k < 4; ++k) {
-                ++kept.steps;
-                if ((whole = d.newton())) break;
-            }
+        double last = d.sweep(true);
+        if (last <= f.tolerance && (solved || f.groups)) return sweeps;
+        if (f.groups) {
+            for (int k = 0; k < GROUPED && sweeps < f.most; ++k, ++sweeps)
+                if ((last = d.sweep(false)) <= 0.5 * f.tolerance) break;
+            for (int k = 0; k < 4 && last > 0.5 * f.tolerance; ++k)
+                if (d.newton_grouped()) break;
+            continue;
         }
+        for (int k = 0; k < PATIENCE && sweeps < f.most && last > 0.5 * f.tolerance; ++k, ++sweeps) last = d.sweep(false);
+        solved = d.newton();
     }
     return -sweeps;
 }
 
-int descend(const Quadratic& f, Factored& kept) { return f.single ? descended<float>(f, kept) : descended<double>(f, kept); }
+int descend(const Quadratic& f, Inverse& kept) { return f.single ? descended<float>(f, kept) : descended<double>(f, kept); }
 
 }  // namespace

@@ -74,6 +74,16 @@ struct Result {
     double* information;  // (p, width(p)), its upper triangle counting; for a multinomial (pairs of columns, pairs(equations))
 };
 
+// How kernels share out work: `share` calls work(context, first, last) for stretches of 0 to count, on as many as `threads` threads
+struct Crew {
+    int threads = 1;
+    void (*share)(int threads, int64_t count, int64_t stretch, void (*work)(void*, int64_t, int64_t), void* context) = nullptr;
+    template <class Work> void operator()(int64_t count, int64_t stretch, bool worth, Work work) const {
+        if (!share || threads < 2 || !worth || count <= stretch) return work(int64_t(0), count);
+        share(threads, count, stretch, [](void* context, int64_t first, int64_t last) { (*static_cast<Work*>(context))(first, last); }, &work);
+    }
+};
+
 // A quadratic model at b with gradient q and Hessian h (rows of `ld`), and the penalty and bounds of each coordinate; groups
 // have their members from start[g] to start[g + 1], and a weight each.
 struct Quadratic {
@@ -82,21 +92,24 @@ struct Quadratic {
     int64_t ld;
     int size;
     double *b, *q;
+    const double* ahead;  // a move to begin with, or null
     const double *l1, *l2, *low, *high;
     int groups;
     const int32_t *start, *member;
     const double* weight;
     double tolerance;  // of a change, in units of the model's own length
     int most;          // sweeps
-    int patience;      // sweeps before a step of Newton's
-    int64_t version;   // of h: the same for the same matrix
+    int64_t version;   // of the coordinates: another one where they are others than last time
+    Crew crew;
 };
 
-// The factor of the last step of Newton's, for the next one over the same coordinates
-struct Factored {
+// The inverse of a model's matrix over some of its coordinates, kept from one step of Newton's to the next
+struct Inverse {
+    std::vector<int> members, place;  // the coordinates in the order of its rows; of each coordinate its row, or -1
+    std::vector<double> p;            // rows of `ld`
+    int64_t ld = 0;
     int64_t version = -1, steps = 0, sweeps = 0;
-    std::vector<int> support;
-    std::vector<double> matrix, triangle, scale, l2;
+    int debt = 0;  // turns of conjugate gradients that a newer inverse would have spared
 };
 
 struct Kernels {
@@ -117,14 +130,16 @@ struct Kernels {
     void (*inverse)(const double* triangle, const double* scale, int p, double* work, double* out);
     // deviance and pearson of rows [start, stop) at their predictors, which lie one after another, and what score and information need
     void (*rows)(const Problem&, const double* eta, int64_t start, int64_t stop, int information, double* score, double* weight, double* sums);
-    int (*descend)(const Quadratic&, Factored&);
+    int (*descend)(const Quadratic&, Inverse&);
     void (*gather)(const Column&, int64_t first, int count, double* out);
     double (*quantise)(const Column&, int64_t rows, int16_t* out, double* squares);
     double (*scan)(const int16_t* x, const float* v, int64_t rows);
     double (*dot)(const double* x, const double* y, int64_t n);
     void (*add_products)(const double* const* x, const double* v, int count, int64_t first, int64_t n, double* out);
-    void (*gram_columns)(const double* const* x, const double* w, int64_t rows, int first, int last, double* g, int64_t ld);
+    void (*add_products_of_floats)(const float* const* x, const double* v, int count, int64_t first, int64_t n, double* out);
+    void (*gram_columns)(const float* const* x, const float* w, int64_t rows, int first, int last, double* g, int64_t ld);
     void (*add_columns)(const double* const* x, const double* b, int count, int64_t first, int64_t last, double* out);
+    void (*add_columns_of_floats)(const float* const* x, const double* b, int count, int64_t first, int64_t last, double* out);
     void (*function)(int which, const double* x, double* out, int64_t n);
     void (*peak)(int arithmetic, int64_t loops, double* out);
 };

@@ -193,15 +193,19 @@ static void check_members(const Wide& wide, const Wanted& member) {
 
 using JobTuple = std::tuple<const Plan*, Array, Wanted, Array, Array, Array, Array, Array>;  // plan, base, member, move; eta, v, h, score
 
-template <class M> static int descend(Factored& kept, M h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int patience, int64_t version) {
+static void share(int threads, int64_t count, int64_t stretch, void (*work)(void*, int64_t, int64_t), void* context) {
+    shared_out(count, stretch, threads, [&](int64_t first, int64_t last) { work(context, first, last); });
+}
+
+template <class M> static int descend(Inverse& kept, M h, int size, Array b, Array q, Array ahead, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int64_t version, int threads) {
     const size_t m = size_t(size);
     for (const Array* a : {&b, &q, &l1, &l2, &low, &high}) if (a->size() < m) throw std::invalid_argument("descend: sizes differ");
-    if (h.shape(0) < m || h.shape(1) < m || weight.size() + 1 != start.size()) throw std::invalid_argument("descend: sizes differ");
+    if (h.shape(0) < m || h.shape(1) < m || (ahead.size() && ahead.size() < m) || weight.size() + 1 != start.size()) throw std::invalid_argument("descend: sizes differ");
     for (size_t i = 0; i < member.size(); ++i) if (member.data()[i] < 0 || member.data()[i] >= size) throw std::invalid_argument("descend: no such coordinate");
     for (size_t i = 0; i + 1 < start.size(); ++i)
         if (start.data()[i] > start.data()[i + 1] || start.data()[i] < 0 || size_t(start.data()[i + 1]) > member.size()) throw std::invalid_argument("descend: groups out of range");
-    const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), size, b.data(), q.data(), l1.data(), l2.data(), low.data(), high.data(),
-                      int(weight.size()), start.data(), member.data(), weight.data(), tolerance, most, patience, version};
+    const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), size, b.data(), q.data(), ahead.size() ? ahead.data() : nullptr, l1.data(), l2.data(), low.data(), high.data(),
+                      int(weight.size()), start.data(), member.data(), weight.data(), tolerance, most, version, {threads, share}};
     nb::gil_scoped_release release;
     return active->descend(f, kept);
 }
@@ -238,13 +242,13 @@ NB_MODULE(_native, m) {
         .def("forms", &Plan::forms)
         .def("accumulate", &Plan::accumulate);
     nb::class_<Wide>(m, "Wide")
-        .def("__init__", [](Wide* self, const std::vector<ColumnTuple>& columns, const SparseColumnsTuple& sparse, int64_t rows, int threads) {
+        .def("__init__", [](Wide* self, const std::vector<ColumnTuple>& columns, const SparseColumnsTuple& sparse, int64_t rows, bool narrow, int threads) {
             std::vector<Column> read;
             for (const auto& c : columns) read.push_back(to_column(c));
             const SparseColumns s{reinterpret_cast<const int64_t*>(std::get<0>(sparse)), reinterpret_cast<const int32_t*>(std::get<1>(sparse)),
                                   reinterpret_cast<const double*>(std::get<2>(sparse)), std::get<3>(sparse)};
             nb::gil_scoped_release release;
-            new (self) Wide(*active, std::move(read), s, rows, threads);
+            new (self) Wide(*active, std::move(read), s, rows, narrow, threads);
         })
         .def("lengths", [](const Wide& w, Array squares, Array lost) {
             if (squares.size() != size_t(w.columns()) || lost.size() != squares.size()) throw std::invalid_argument("lengths: sizes differ");
@@ -282,7 +286,6 @@ NB_MODULE(_native, m) {
                 job.problem = &plan->problem;
                 job.base = base.data(), job.move = move.data(), job.member = member.data(), job.count = member.size();
                 job.eta = eta.data(), job.v = v.data(), job.h = h.data(), job.score = score.data(), job.sums = sums[k].data();
-                job.dense = true;
                 jobs.push_back(std::move(job));
             }
             {
@@ -300,7 +303,7 @@ NB_MODULE(_native, m) {
             nb::gil_scoped_release release;
             w.gram(weight.data(), member.data(), int(m), first, threads, g.data(), int64_t(g.shape(1)));
         });
-    nb::class_<Factored>(m, "Factored").def(nb::init<>()).def_ro("steps", &Factored::steps).def_ro("sweeps", &Factored::sweeps);
+    nb::class_<Inverse>(m, "Inverse").def(nb::init<>()).def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps);
     m.def("rows_at", &rows_at);
     m.def("descend", &descend<Matrix>);
     m.def("descend", &descend<Floats>);

@@ -29,6 +29,8 @@ constexpr double INF = std::numeric_limits<double>::infinity();
 
 ETAMU_INLINE V load(const double* p) { V v; std::memcpy(&v, p, sizeof v); return v; }
 ETAMU_INLINE F load(const float* p) { F v; std::memcpy(&v, p, sizeof v); return v; }
+ETAMU_INLINE V wide(const double* p) { return load(p); }
+ETAMU_INLINE V wide(const float* p) { H v; std::memcpy(&v, p, sizeof v); return __builtin_convertvector(v, V); }
 ETAMU_INLINE void store(double* p, V v) { std::memcpy(p, &v, sizeof v); }
 ETAMU_INLINE void store(float* p, H v) { std::memcpy(p, &v, sizeof v); }
 ETAMU_INLINE V all(double x) { return x - V{}; }
@@ -39,6 +41,21 @@ ETAMU_INLINE V max(V a, V b) { return a > b ? a : b; }
 ETAMU_INLINE V min(V a, V b) { return a < b ? a : b; }
 ETAMU_INLINE V abs(V a) { return value(bits(a) & INT64_MAX); }
 ETAMU_INLINE double sum(V v) { double s = 0; for (int i = 0; i < L; ++i) s += v[i]; return s; }
+
+inline double dot(const double* x, const double* y, int64_t n) {
+    V a{}, b{}, c{}, d{};
+    int64_t k = 0;
+    for (; k + 4 * L <= n; k += 4 * L) {
+        a += load(x + k) * load(y + k);
+        b += load(x + k + L) * load(y + k + L);
+        c += load(x + k + 2 * L) * load(y + k + 2 * L);
+        d += load(x + k + 3 * L) * load(y + k + 3 * L);
+    }
+    for (; k + L <= n; k += L) a += load(x + k) * load(y + k);
+    double s = sum((a + b) + (c + d));
+    for (; k < n; ++k) s += x[k] * y[k];
+    return s;
+}
 
 // Adding and subtracting 1.5*2^52 rounds to the nearest integer; its low bits are that integer.
 constexpr double MAGIC = 6755399441055744.0;

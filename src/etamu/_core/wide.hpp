@@ -39,8 +39,9 @@ struct SparseColumns {
 
 class Wide {
   public:
-    Wide(const Kernels& kernels, std::vector<Column> dense, SparseColumns sparse, int64_t rows, int threads)
-        : kernels(kernels), dense(std::move(dense)), sparse(sparse), rows(rows), padded((rows + 63) / 64 * 64) {
+    // With `narrow` the columns taken are held in floats alone, which no sparse column may be among.
+    Wide(const Kernels& kernels, std::vector<Column> dense, SparseColumns sparse, int64_t rows, bool narrow, int threads)
+        : kernels(kernels), dense(std::move(dense)), sparse(sparse), rows(rows), padded((rows + 63) / 64 * 64), narrow(narrow && !sparse.columns) {
         const int64_t count = int64_t(this->dense.size());
         unit.assign(size_t(count), 0.0);
         squares.assign(size_t(count + sparse.columns), 0.0);
@@ -75,13 +76,13 @@ class Wide {
         double largest = 0;
         for (int64_t k = 0; k < rows; ++k) largest = std::max(largest, std::abs(v[k]));
         const double per = largest > 0 ? 1 / largest : 0;
-        Aligned<float> narrow;
-        narrow.reserve(size_t(padded));
-        for (int64_t k = 0; k < padded; ++k) narrow.get()[k] = k < rows ? float(v[k] * per) : 0.0f;
+        Aligned<float> small;
+        small.reserve(size_t(padded));
+        for (int64_t k = 0; k < padded; ++k) small.get()[k] = k < rows ? float(v[k] * per) : 0.0f;
         shared_out(count, std::max<int64_t>(8, 32768 / std::max<int64_t>(padded, 1)), threads, [&](int64_t first, int64_t last) {
             for (int64_t i = first; i < last; ++i) {
                 const int64_t j = wanted[i];
-                out[i] = j < int64_t(dense.size()) ? kernels.scan(codes.get() + j * padded, narrow.get(), padded) * unit[size_t(j)] * largest : sparse_dot(j - int64_t(dense.size()), v);
+                out[i] = j < int64_t(dense.size()) ? kernels.scan(codes.get() + j * padded, small.get(), padded) * unit[size_t(j)] * largest : sparse_dot(j - int64_t(dense.size()), v);
             }
         });
     }
@@ -105,16 +106,29 @@ class Wide {
         int64_t stored = 0;
         for (int64_t i = 0; i < count; ++i) stored += wanted[i] < int64_t(dense.size());
         double* next = nullptr;
-        if (stored) own.emplace_back(), own.back().reserve(size_t(stored * padded)), next = own.back().get();  // one piece, so that large pages may hold it
+        float* small = nullptr;
+        if (stored) {  // one piece, so that large pages may hold it
+            if (!narrow) own.emplace_back(), own.back().reserve(size_t(stored * padded)), next = own.back().get();
+            own_floats.emplace_back(), own_floats.back().reserve(size_t(stored * padded)), small = own_floats.back().get();
+        }
         for (int64_t i = 0; i < count; ++i) {
             const bool here = wanted[i] < int64_t(dense.size());
             active.push_back(wanted[i]);
             places.push_back(here ? next : nullptr);
-            if (here) next += padded;
+            floats.push_back(here ? small : nullptr);
+            if (here) next += narrow ? 0 : padded, small += padded;
         }
         shared_out(count, 4, threads, [&](int64_t first, int64_t last) {
-            for (int64_t i = first; i < last; ++i)
-                if (double* to = places[before + size_t(i)]) read(active[before + size_t(i)], to);
+            for (int64_t i = first; i < last; ++i) {
+                const size_t at = before + size_t(i);
+                if (!floats[at]) continue;
+                if (places[at]) {
+                    read(active[at], places[at]);
+                    std::copy(places[at], places[at] + padded, floats[at]);
+                } else {
+                    read(active[at], floats[at]);
+                }
+            }
         });
     }
 
@@ -149,72 +163,37 @@ class Wide {
         const int32_t* member;
         size_t count;
         double *eta, *v, *h, *score, *sums;
-        std::vector<const double*> moving, stored;
-        std::vector<double> by;
-        bool dense = true;
     };
 
     // One reading of the columns does all jobs, block of rows by block, where none of their columns is sparse.
-    void advance(std::vector<Job>& jobs, int information, int threads) const {
-        size_t most = 1, width = 0;
-        for (Job& job : jobs) {
-            for (size_t i = 0; i < job.count; ++i) {
-                const double* x = places[size_t(job.member[i])];
-                job.stored.push_back(x);
-                job.dense = job.dense && x;
-                if (job.move[i] != 0 && x) job.moving.push_back(x), job.by.push_back(job.move[i]);
-            }
-            most = std::max(most, job.count);
-            width += job.count + 2;
-            std::copy(job.base, job.base + rows, job.eta);
-            if (!job.dense) add_members(job.member, job.move, job.count, threads, job.eta);
-        }
-        const int64_t run = std::max<int64_t>(64, std::min<int64_t>(1024, 32768 / int64_t(most) / 64 * 64));
-        const int64_t stretch = std::max<int64_t>(run, (rows / 32 + 63) / 64 * 64), stretches = (rows + stretch - 1) / stretch;
-        std::vector<double> part(size_t(stretches) * width, 0.0);
-        shared_out(rows, stretch, rows * int64_t(width + 16) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
-            for (int64_t k = first; k < last; k += run) {
-                const int64_t stop = std::min(k + run, last);
-                double* own = part.data() + size_t(first / stretch) * width;
-                for (const Job& job : jobs) {
-                    if (job.dense) kernels.add_columns(job.moving.data(), job.by.data(), int(job.moving.size()), k, stop, job.eta);
-                    double found[2];
-                    kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
-                    own[0] += found[0], own[1] += found[1];
-                    if (job.dense) kernels.add_products(job.stored.data(), job.v, int(job.count), k, stop - k, own + 2);
-                    own += job.count + 2;
-                }
-            }
-        });
-        size_t at = 0;
-        for (Job& job : jobs) {
-            job.sums[0] = job.sums[1] = 0;
-            std::fill(job.score, job.score + job.count, 0.0);
-            for (int64_t s = 0; s < stretches; ++s) {
-                const double* own = part.data() + size_t(s) * width + at;
-                job.sums[0] += own[0], job.sums[1] += own[1];
-                for (size_t i = 0; i < job.count; ++i) job.score[i] += own[2 + i];
-            }
-            if (!job.dense) score(job.member, job.count, job.v, threads, job.score);
-            at += job.count + 2;
-        }
+    void advance(const std::vector<Job>& jobs, int information, int threads) const {
+        if (narrow) advance_over(floats, kernels.add_columns_of_floats, kernels.add_products_of_floats, jobs, information, threads);
+        else advance_over(places, kernels.add_columns, kernels.add_products, jobs, information, threads);
     }
 
-    // Rows [first, count) of X'WX of those members of the columns taken, and their mirror images; w has zeros beyond the last row
+    // Rows [first, count) of X'WX of those members of the columns taken, and their mirror images, in floats; w has zeros beyond the last row
     void gram(const double* w, const int32_t* member, int count, int first, int threads, float* g, int64_t ld) const {
-        std::vector<const double*> x;
+        std::vector<const float*> x;
         bool stored = true;
-        for (int i = 0; i < count; ++i) x.push_back(places[size_t(member[i])]), stored = stored && x.back();
+        for (int i = 0; i < count; ++i) x.push_back(floats[size_t(member[i])]), stored = stored && x.back();
+        Aligned<float> small;
+        small.reserve(size_t(padded));
+        std::copy(w, w + padded, small.get());
         const int stretch = 4, runs = (count - first + stretch - 1) / stretch;
         shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
             const int from = first + int(runs - 1 - a) * stretch, to = std::min(from + stretch, count);  // the longest rows first
             std::vector<double> sums(size_t(stretch) * size_t(to));
-            if (stored) kernels.gram_columns(x.data(), w, rows, from, to, sums.data() - int64_t(from) * to, to);
+            if (stored) kernels.gram_columns(x.data(), small.get(), rows, from, to, sums.data() - int64_t(from) * to, to);
             else for (int i = from; i < to; ++i) mixed_row(member, i, w, sums.data() + int64_t(i - from) * to);
             for (int i = from; i < to; ++i)
                 for (int j = 0; j <= i; ++j) g[i * ld + j] = float(sums[size_t(i - from) * size_t(to) + size_t(j)]);
         });
-        for (int i = first; i < count; ++i) for (int j = 0; j < i; ++j) g[j * ld + i] = g[i * ld + j];
+        constexpr int SIDE = 32;  // squares that stay in the cache while they are turned
+        shared_out(count, SIDE, int64_t(count) * (count - first) > 100000 ? threads : 1, [&](int64_t low, int64_t high) {
+            for (int64_t i = std::max<int64_t>(first, low); i < count; i += SIDE)
+                for (int64_t j = low; j < high; ++j)
+                    for (int64_t k = std::max(i, j + 1); k < std::min<int64_t>(i + SIDE, count); ++k) g[j * ld + k] = g[k * ld + j];
+        });
     }
 
   private:
@@ -222,16 +201,89 @@ class Wide {
     std::vector<Column> dense;
     SparseColumns sparse;
     int64_t rows, padded;
+    bool narrow;
     Aligned<int16_t> codes;
     std::vector<double> unit, squares;
     std::vector<int32_t> active;
     std::vector<Aligned<double>> own;
+    std::vector<Aligned<float>> own_floats;
     std::vector<double*> places;  // where the columns taken lie, null for sparse ones
+    std::vector<float*> floats;   // and their copies
 
     void read(int64_t j, double* to) const {
         for (int64_t k = 0; k < rows; k += 1024) kernels.gather(dense[size_t(j)], k, int(std::min<int64_t>(1024, rows - k)), to + k);
         std::fill(to + rows, to + padded, 0.0);
     }
+    void read(int64_t j, float* to) const {
+        double x[1024];
+        for (int64_t k = 0; k < rows; k += 1024) {
+            const int count = int(std::min<int64_t>(1024, rows - k));
+            kernels.gather(dense[size_t(j)], k, count, x);
+            std::copy(x, x + count, to + k);
+        }
+        std::fill(to + rows, to + padded, 0.0f);
+    }
+
+    template <class T, class Add, class Products>
+    void advance_over(const std::vector<T*>& at, Add add, Products products, const std::vector<Job>& jobs, int information, int threads) const {
+        struct Columns {
+            std::vector<const T*> moving, stored;
+            std::vector<double> by;
+            bool dense = true;
+        };
+        std::vector<Columns> own(jobs.size());
+        size_t most = 1, width = 0;
+        for (size_t k = 0; k < jobs.size(); ++k) {
+            const Job& job = jobs[k];
+            for (size_t i = 0; i < job.count; ++i) {
+                const T* x = at[size_t(job.member[i])];
+                own[k].stored.push_back(x);
+                own[k].dense = own[k].dense && x;
+                if (job.move[i] != 0 && x) own[k].moving.push_back(x), own[k].by.push_back(job.move[i]);
+            }
+            most = std::max(most, job.count);
+            width += job.count + 2;
+            if (!own[k].dense) {
+                std::copy(job.base, job.base + rows, job.eta);
+                add_members(job.member, job.move, job.count, threads, job.eta);
+            }
+        }
+        const int64_t run = std::max<int64_t>(64, std::min<int64_t>(1024, 262144 / int64_t(sizeof(T) * most) / 64 * 64));
+        const int64_t stretch = std::max<int64_t>(run, (rows / 32 + 63) / 64 * 64), stretches = (rows + stretch - 1) / stretch;
+        std::vector<double> part(size_t(stretches) * width, 0.0);
+        shared_out(rows, stretch, rows * int64_t(width + 16) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
+            for (int64_t k = first; k < last; k += run) {
+                const int64_t stop = std::min(k + run, last);
+                double* sums = part.data() + size_t(first / stretch) * width;
+                for (size_t i = 0; i < jobs.size(); ++i) {
+                    const Job& job = jobs[i];
+                    if (own[i].dense) {
+                        std::copy(job.base + k, job.base + stop, job.eta + k);
+                        add(own[i].moving.data(), own[i].by.data(), int(own[i].moving.size()), k, stop, job.eta);
+                    }
+                    double found[2];
+                    kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
+                    sums[0] += found[0], sums[1] += found[1];
+                    if (own[i].dense) products(own[i].stored.data(), job.v, int(job.count), k, stop - k, sums + 2);
+                    sums += job.count + 2;
+                }
+            }
+        });
+        size_t first = 0;
+        for (size_t k = 0; k < jobs.size(); ++k) {
+            const Job& job = jobs[k];
+            job.sums[0] = job.sums[1] = 0;
+            std::fill(job.score, job.score + job.count, 0.0);
+            for (int64_t s = 0; s < stretches; ++s) {
+                const double* sums = part.data() + size_t(s) * width + first;
+                job.sums[0] += sums[0], job.sums[1] += sums[1];
+                for (size_t i = 0; i < job.count; ++i) job.score[i] += sums[2 + i];
+            }
+            if (!own[k].dense) score(job.member, job.count, job.v, threads, job.score);
+            first += job.count + 2;
+        }
+    }
+
     double sparse_dot(int64_t j, const double* v) const {
         double s = 0;
         for (int64_t e = sparse.start[j]; e < sparse.start[j + 1]; ++e) s += sparse.at(e) * v[sparse.row[e]];

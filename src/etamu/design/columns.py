@@ -8,7 +8,7 @@ Centring and scaling are remembered and applied while a block of rows is read; i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -165,6 +165,15 @@ class Design:
     rows: int
     center: np.ndarray[Any, np.dtype[np.float64]] | None = None
     scale: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    _made: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # see of_parts
+
+    def of_parts(self, compute: Callable[[tuple[Part, ...]], Any]) -> Any:
+        """What ``compute`` makes of the parts: made once for all designs that differ in centre and scale alone."""
+        parts, found = self._made.get(compute, (None, None))
+        if parts is not self.parts:
+            found = compute(self.parts)
+            self._made[compute] = self.parts, found
+        return found
 
     @property
     def names(self) -> list[str]:
@@ -187,7 +196,7 @@ class Design:
             at += 1 if isinstance(part, Column) else len(part.names)
 
     def standardised(self, center: np.ndarray, scale: np.ndarray) -> Design:
-        return Design(self.parts, self.rows, center, scale)
+        return Design(self.parts, self.rows, center, scale, self._made)
 
     def keep(self, index: Sequence[int]) -> Design:
         """The design of some of its columns, in their order."""

@@ -27,7 +27,7 @@ _LEFT = (1e-14, 1e-11)  # share of the objective that may be left above its mini
 _MANY = 1_000_000
 _STALLED = 0.1  # ratio of decreases at which the Gram is made anew
 _INEXACT = 0.003  # accuracy of a step but the last, in units of the one before
-_PATIENCE = 60  # sweeps before a step of Newton's
+_IDLE = 1.2  # columns of the model over those that it needs, beyond which it is made of these alone
 _TALL = 20  # rows per column from which reading the rows is what costs
 _STALE = 0.1  # relative change of the row weights at which the Gram is made anew
 
@@ -65,6 +65,52 @@ class Point:
     converged: bool
 
 
+class Seen:
+    """What is known of every column: its inner product with the residuals v_k of when it was last scanned.
+
+    With v = c v_k + r, |x_j'v| is at most |c| |x_j'v_k| + |r| |x_j|; along a path c falls much as alpha does, and r is short.
+    """
+
+    def __init__(self, lengths: Array, lost: Array, rows: int) -> None:
+        self.lengths, self.lost = lengths, lost
+        self.most = int(min(max(1, len(lengths) // 128), max(1, 4_000_000 // rows), 32))  # vectors that are remembered: fewer than make a scan worth sparing
+        self.vectors = np.empty((0, 0))
+        self.known, self.of = np.full(len(lengths), np.inf), np.zeros(len(lengths), dtype=np.int64)
+        self.here = np.zeros(0)
+
+    def reach(self, v: Array) -> Array:
+        """A bound on each column's inner product with v."""
+        self.here = v
+        if not len(self.vectors):
+            return self.known
+        squares, products, own = np.einsum("ij,ij->i", self.vectors, self.vectors), np.einsum("ij,j->i", self.vectors, v), float(v @ v)
+        c = products / np.maximum(squares, 1e-300)
+        r = np.sqrt(np.maximum(own - c * products, 0.0)) + 1e-7 * math.sqrt(own)
+        return np.asarray(np.abs(c)[self.of] * self.known + r[self.of] * self.lengths)
+
+    def current(self, index: Array) -> Array:
+        """Which of the columns were last scanned at the v of now."""
+        if not len(self.vectors) or not np.array_equal(self.vectors[-1], self.here):
+            return np.zeros(len(index), dtype=bool)
+        return np.asarray((self.of[index] == len(self.vectors) - 1) & np.isfinite(self.known[index]))
+
+    def now(self, index: Array, products: Array) -> None:
+        """The columns ``index`` have those inner products with the v of now, to within what 16 bits lose."""
+        self.known[index] = np.abs(products) + self.lost[index] * math.sqrt(float(self.here @ self.here))
+        self.of[index] = len(self.vectors)
+        self.vectors = self.here[None].copy() if not len(self.vectors) else np.vstack([self.vectors, self.here])
+        used = np.flatnonzero(np.bincount(self.of, minlength=len(self.vectors)))[-self.most :]
+        place = np.full(len(self.vectors), -1)
+        place[used] = np.arange(len(used))
+        self.of = place[self.of]
+        self.vectors = self.vectors[used]
+        self.forget(np.flatnonzero(self.of < 0))
+
+    def forget(self, index: Array) -> None:
+        """Nothing is known of those columns."""
+        self.known[index], self.of[index] = np.inf, max(len(self.vectors) - 1, 0)
+
+
 class Columnwise:
     """The state of a path: coefficients, predictors, and what is known of every column."""
 
@@ -79,14 +125,15 @@ class Columnwise:
         self.model, self.gram, self.gram_weight = np.zeros(0, dtype=np.int32), np.empty((0, 0), dtype=np.float32), access.empty()
         self.tall = access.rows > _TALL * self.size
         self.descender, self.version, self.first = Descender(), 0, 1.0
-        self.known, self.when = np.zeros(self.size), np.full(self.size, -np.inf)  # |x_j'v| / W when last scanned, and how far v had moved by then
-        self.moved, self.lengths, self.lost = 0.0, access.lengths / self.weight_sum, access.lost / self.weight_sum
+        self.seen = Seen(access.lengths / self.weight_sum, access.lost / self.weight_sum, access.rows)
         self.out = np.ones(self.size, dtype=bool)
         self.scanned = 0
         self.drift: float | None = None
+        self.factor = 1.0
         self.left = _LEFT[access.rows * self.size > _MANY]
         self.previous = np.zeros(0)
         self.before_last: float | None = None
+        self.ahead: Array | None = None
         self.null = math.inf
         self.deviance, _ = access.advance(access.empty(), np.zeros(0), information, self.eta, self.v, self.h)
         self.take(np.flatnonzero(pieces.l1 == 0))
@@ -107,23 +154,28 @@ class Columnwise:
         self.access.take(wanted)
         self.score = np.concatenate([self.score, self.access.exact(self.v, wanted.astype(np.int32))])
         self.out[wanted] = False
+        self.seen.forget(wanted)
         self.b = np.concatenate([self.b, np.zeros(len(wanted))])
         taken = np.asarray(self.access.taken)
         self.l1, self.l2, self.box = self.pieces.l1[taken], self.pieces.l2[taken], self.bounds.keep(taken)
 
-    def _room(self, size: int) -> None:
+    def _room(self, size: int, have: int) -> None:
         if size > len(self.gram):
-            larger, have = np.zeros((size + size // 2 + 16,) * 2, dtype=np.float32), len(self.model)
+            larger = np.zeros((size + size // 2 + 16,) * 2, dtype=np.float32)
             larger[:have, :have] = self.gram[:have, :have]
             self.gram = larger
 
     def _renew(self, needed: Array) -> None:
         """A model of the columns needed, at the weights of now."""
         np.divide(self.h, self.weight_sum, out=self.gram_weight)
-        self._room(len(needed))
-        self.model = needed.astype(np.int32)
+        more = np.setdiff1d(needed, self.model)
+        if len(self.model) + len(more) <= _IDLE * len(needed) + 16:  # the order of the old ones stays, and what the descender keeps helps on
+            self.model = np.concatenate([self.model, more.astype(np.int32)])
+        else:
+            self.model, self.version = needed.astype(np.int32), self.version + 1
+        self._room(len(self.model), 0)
         self.access.gram(self.gram_weight, self.model, 0, self.gram)
-        self.version, self.drift = self.version + 1, None
+        self.drift, self.factor = 0.0, 1.0
 
     def _model(self, q: Array, l1: Array, grow: bool, stale: float) -> None:
         """See to it that the model has every column that is not 0 or would not stay so, at row weights that are not stale."""
@@ -138,18 +190,20 @@ class Columnwise:
         more = np.flatnonzero(needed).astype(np.int32)
         if len(more):
             have = len(self.model)
-            self._room(have + len(more))
+            self._room(have + len(more), have)
             self.model = np.concatenate([self.model, more])
             self.access.gram(self.gram_weight, self.model, have, self.gram)
-            self.version += 1
         return None
 
     def _drift(self) -> float:
-        """Relative change of the row weights since the Gram was made."""
+        """Relative change of the row weights since the Gram was made, apart from a factor common to all, which is `factor` then."""
         if self.drift is None:
-            total = float(np.add.reduce(self.gram_weight)) * self.weight_sum
-            change = self.h - self.weight_sum * self.gram_weight
-            self.drift = float(np.add.reduce(np.abs(change, out=change))) / total if total > 0 else math.inf
+            then, now = float(np.add.reduce(self.gram_weight)), float(np.add.reduce(self.h)) / self.weight_sum
+            if not (then > 0 and now > 0):
+                return math.inf
+            self.factor = now / then
+            change = self.h - (self.weight_sum * self.factor) * self.gram_weight
+            self.drift = float(np.add.reduce(np.abs(change, out=change))) / (now * self.weight_sum)
         return self.drift
 
     # ---- one alpha -------------------------------------------------------------------------------------------------
@@ -169,13 +223,18 @@ class Columnwise:
             tolerance = math.sqrt(floor / len(at))
             tight = self.constant or before <= 1e4 * floor or _INEXACT * math.sqrt(before) <= tolerance
             tolerance = tolerance if tight else _INEXACT * math.sqrt(before)
-            trial, slope = self.b[at], q[at]
-            self.descender(self.gram, trial, slope, l1[at], l2[at], self.box.keep(at), groups, tolerance, _PATIENCE, self.version)
+            by = self.factor
+            trial, slope = self.b[at], q[at] / by
+            ahead = None
+            if self.ahead is not None:  # the model is as good there as here
+                ahead, self.ahead = np.concatenate([self.ahead, np.zeros(len(self.b) - len(self.ahead))])[at], None
+            self.descender(self.gram, trial, slope, l1[at] / by, l2[at] / by, self.box.keep(at), groups, tolerance / math.sqrt(by), self.version, ahead)
+            slope *= by
             part, old = trial - self.b[at], self.b[at]
             penalty = float((l1[at] * (np.abs(trial) - np.abs(old))).sum() + 0.5 * (l2[at] * part * (trial + old)).sum())
             linear = float(q[at] @ part) + penalty
             decrease = -(linear + 0.5 * float((slope - q[at]) @ part))
-            if not decrease > 0 and tight:
+            if tight and not decrease > floor:
                 return step, True
             move = np.zeros(len(self.b))
             move[at] = part
@@ -186,12 +245,12 @@ class Columnwise:
                     return step, decrease <= 1e3 * floor
                 stale = 0.0
                 continue
-            if tight and decrease * min(decrease / before if step > 1 else 1.0, 1.0) <= floor:
+            if tight and (decrease <= floor if step == 1 else decrease * min(decrease, before) <= floor * before):
                 return step, True
             if step == 1:
-                self.first = decrease
+                self.first = max(decrease, floor)
             stale = 1e-3 if decrease > _STALLED * before and step > 2 else _STALE
-            before = decrease
+            before = max(decrease, floor)
         return self.max_iter, False
 
     def _advance(self, trial: Array, move: Array, linear: float, l1: Array, l2: Array) -> bool:
@@ -209,22 +268,17 @@ class Columnwise:
     def _accept(self, b: Array, deviance: float, score: Array) -> None:
         """The trial point is where we are."""
         eta, v, h = self.trial
-        self.v -= v
-        self.moved += math.sqrt(float(self.v @ self.v))
         self.trial, (self.eta, self.v, self.h) = (self.eta, self.v, self.h), (eta, v, h)
         self.b, self.deviance, self.score, self.drift = b, deviance, score, None
 
     def possible(self, threshold: Array) -> Array:
         """Columns left out that could reach the threshold, scanned again where what is known does not exclude them."""
-        reach = self.known + (self.moved - self.when) * self.lengths
-        suspects = np.flatnonzero(self.out & (reach > threshold))
-        if not len(suspects):
-            return suspects
-        length = float(np.sqrt((self.v * self.v).sum()))
-        self.known[suspects] = np.abs(self.access.scan(self.v, suspects.astype(np.int32))) / self.weight_sum + self.lost[suspects] * length
-        self.when[suspects] = self.moved
-        self.scanned += len(suspects)
-        return suspects[self.known[suspects] > threshold[suspects]]
+        suspects = np.flatnonzero(self.out & (self.seen.reach(self.v) > threshold))
+        again = suspects[~self.seen.current(suspects)]
+        if len(again):
+            self.seen.now(again, self.access.scan(self.v, again.astype(np.int32)) / self.weight_sum)
+            self.scanned += len(again)
+        return suspects[self.seen.known[suspects] > threshold[suspects]]
 
     def begin(self) -> None:
         """The fit of the columns without an l1 penalty, and with it where the path begins."""
@@ -243,32 +297,38 @@ class Columnwise:
         exact = self.access.exact(self.v, top.astype(np.int32)) / self.weight_sum / self.pieces.l1[top]
         return float(np.abs(exact).max())
 
-    def _predict(self, alpha: float, last: float) -> None:
-        """Go on as from the alpha before the last to the last: coefficients are nearly linear in log(alpha)."""
+    def _extrapolated(self, alpha: float, last: float) -> Array | None:
+        """The move that goes on as from the alpha before the last to the last: coefficients are nearly linear in log(alpha), those of least squares in alpha."""
         earlier = np.zeros(len(self.b))
         earlier[: len(self.previous)] = self.previous
         self.previous = self.b
         move = self.b - earlier
-        if self._drift() < 1e-9 and self.before_last is not None:
+        if self.constant and self.before_last is not None:
             move *= (last - alpha) / (self.before_last - last)
         self.before_last = last
         move[(self.b == 0) | (earlier == 0) | ((self.b + move) * self.b < 0)] = 0.0
         np.clip(self.b + move, self.box.low, self.box.high, out=move)
         move -= self.b
-        if move.any():
-            deviance, score = self.access.advance(self.eta, move, self.information, *self.trial)
-            if math.isfinite(deviance):
-                self._accept(self.b + move, deviance, score)
+        return move if move.any() else None
+
+    def _go_ahead(self) -> None:
+        """Make the move, so that the model is one of there."""
+        deviance, score = self.access.advance(self.eta, self.ahead, self.information, *self.trial)
+        if math.isfinite(deviance):
+            self._accept(self.b + self.ahead, deviance, score)
+        self.ahead = None
 
     def at(self, alpha: float, last: float | None = None) -> Point:
         """The solution at alpha, from that at the ``last`` one."""
-        if last is not None:
-            self._predict(alpha, last)
+        self.ahead = None if last is None else self._extrapolated(alpha, last)
+        if self.ahead is not None and not self.constant:
+            self._go_ahead()
         threshold = alpha * self.pieces.l1
         expected = threshold if last is None else np.maximum(2 * alpha - last, 0.5 * alpha) * self.pieces.l1
         if self.tall:
             expected = 0.7 * threshold
-        self.take(self.possible(expected))
+        known = self.seen.known  # as of when they were last scanned: below they are looked at again
+        self.take(np.flatnonzero(self.out & (known > expected) & (known < math.inf)))
         steps, fine = 0, True
         while True:
             made, fine = self.solve_working(alpha)

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from etamu.core import core
+from etamu.core import core, cores
 
 __all__ = ["Bounds", "Descender", "Groups", "distances"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _SWEEPS = 20_000
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ class Bounds:
 
 
 class Descender:
-    """Descends on one model after another, and keeps the factor of Newton's last step for as long as ``version`` says the matrix is the same."""
+    """Descends on one model after another, and keeps the inverse of Newton's last step while ``version`` says the coordinates are the same."""
 
     def __init__(self) -> None:
-        self.kept = None if core is None else core.Factored()
+        self.kept = None if core is None else core.Inverse()
 
     def __call__(
         self,
@@ -76,19 +77,22 @@ class Descender:
         bounds: Bounds,
         groups: Groups,
         tolerance: float,
-        patience: int = 6,
         version: int = 0,
+        ahead: Array | None = None,
     ) -> bool:
         """Move ``b`` to the minimum, and the gradient ``q`` with it; ``h`` may be larger than it.  Whether it was reached.
 
-        ``tolerance`` bounds the last changes in units of the model: half its square is a decrease of the objective.  After ``patience``
-        sweeps without success a step of Newton's is made.
+        ``tolerance`` bounds the last changes in units of the model: half its square is a decrease of the objective.  ``version`` tells models apart
+        whose coordinates are others; where only the matrix has changed a little, what is kept of the last one still helps.  ``ahead`` is a move to begin with.
         """
         if self.kept is None:
+            if ahead is not None:
+                b += ahead
+                q += h[: len(b), : len(b)] @ ahead
             return _descend(h[: len(b), : len(b)], b, q, l1, l2, bounds, groups, tolerance)
         penalty = (np.ascontiguousarray(a) for a in (l1, l2, bounds.low, bounds.high))
-        end = (groups.start, groups.member, groups.weight, tolerance, _SWEEPS, patience, version)
-        return bool(core.descend(self.kept, h, len(b), b, q, *penalty, *end) > 0)
+        end = (groups.start, groups.member, groups.weight, tolerance, _SWEEPS, version, cores())
+        return bool(core.descend(self.kept, h, len(b), b, q, _NONE if ahead is None else ahead, *penalty, *end) > 0)
 
 
 def _descend(h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds, groups: Groups, tolerance: float) -> bool:

@@ -38,7 +38,7 @@ class Gramwise:
         self.shape = start.shape
         self.pieces, self.bounds = pieces, bounds
         self.b = _flat(start)
-        self.descender, self.version, self.passes = Descender(), 0, 0
+        self.descender, self.passes = Descender(), 0
         self.h: Array = np.empty((0, 0))
         self.left = _LEFT
         self._look(self.b, True)
@@ -66,7 +66,6 @@ class Gramwise:
             h = sums.information.dense() if isinstance(sums.information, Arrow) else sums.information
             h = self.pieces.slopes_of_differences(h)
             self.h = np.ascontiguousarray(self.pieces.slopes_of_differences(h.T)) / sums.sum_weight
-            self.version += 1
 
     def _move(self, d: Array, by: Array, image: Array) -> None:
         """Least squares: the sums at d + by, without a pass."""
@@ -91,7 +90,7 @@ class Gramwise:
             floor = max(self.left * abs(now), 1e-300)
             trial, slope = d.copy(), q.copy()
             tolerance = math.sqrt(0.1 * floor / len(d))
-            self.descender(model, trial, slope, pieces.l1, l2, self.bounds, groups, tolerance, 20, self.version)
+            self.descender(model, trial, slope, pieces.l1, l2, self.bounds, groups, tolerance)
             by = trial - d
             image = slope - q
             penalty = self._change(pieces, l2, d, trial, groups)
@@ -130,13 +129,11 @@ class Gramwise:
         model, l2 = self.h, pieces.l2
         if pieces.quadratic is not None:
             model = model + self._quadratic_of(pieces)
-            self.version += 1
         chained = [j for chain in pieces.chains for j in chain]
         if chained and l2[chained].any():
             own = np.where(np.isin(np.arange(len(l2)), chained), l2, 0.0)
             half = pieces.slopes_of_differences(np.diag(own))
             model, l2 = model + pieces.slopes_of_differences(half.T), l2 - own
-            self.version += 1
         return np.ascontiguousarray(model), l2
 
     def _slope_with_quadratic(self, pieces: Pieces) -> Array:

@@ -21,6 +21,7 @@ from etamu.sources.problem import Problem
 __all__ = ["Access", "Columns", "Job", "open_columns"]
 
 Array = np.ndarray[Any, Any]
+_TALL, _MANY = 20, 1_000_000  # rows per column and numbers from which columns held are floats: memory is what their products wait for
 
 
 class Columns:
@@ -36,6 +37,7 @@ class Columns:
         self.place = np.empty(len(self.order), dtype=np.int32)
         self.place[self.order] = np.arange(len(self.order), dtype=np.int32)
         self.split = len(dense)
+        self.narrow = self.rows > _TALL * len(self.order) and self.rows * len(self.order) > _MANY
         self.indptr, self.index, self.values = _compressed(sparse, problem.rows)
         self.held: dict[int, int] = {}
         self.lock = Lock()
@@ -72,7 +74,7 @@ class NativeColumns(Columns):
     def _measured(self) -> tuple[Array, Array]:
         count = len(self.indptr) - 1
         sparse = (*(core.address(a) if len(a) else 0 for a in (self.indptr, self.index, self.values)), count) if count else (0, 0, 0, 0)
-        self.wide = core.Wide(self.addresses, sparse, self.rows, self.threads)
+        self.wide = core.Wide(self.addresses, sparse, self.rows, self.narrow, self.threads)
         squares, lost = np.empty(len(self.order)), np.empty(len(self.order))
         self.wide.lengths(squares, lost)
         return np.sqrt(squares[self.place]), lost[self.place]

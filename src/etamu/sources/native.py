@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from etamu.core import TYPES, core
-from etamu.design.columns import Column, Design
+from etamu.design.columns import Column, Design, Part
 from etamu.families import FAMILIES
 from etamu.links import LINKS, Link, is_power
 from etamu.rows import RowTerms
@@ -45,25 +45,32 @@ def instruction_set() -> str:
     return core.instruction_set() if core is not None else "numpy"
 
 
-def _address(values: Array, center: float, scale: float, table: Array | None = None) -> _Column | None:
+def _address(values: Array, table: Array | None = None) -> tuple[int, int, int, int] | None:
+    """Address, stride and type of the values, and the address of the table they point into."""
     kind = TYPES.get(values.dtype)
     if kind is None or values.ndim != 1 or (table is not None and (values.dtype.kind not in "iu" or values.dtype == np.uint64)):
         return None
-    return (core.address(values), values.strides[0], kind, 0 if table is None else core.address(table), center, scale)
+    return core.address(values), values.strides[0], kind, 0 if table is None else core.address(table)
+
+
+def _addresses(parts: tuple[Part, ...]) -> list[tuple[int, int, int, int] | None]:
+    """The same of the single columns among the parts."""
+    return [(0, 0, _ONE, 0) if p.values is None else _address(p.values, p.table) for p in parts if isinstance(p, Column)]
 
 
 def addresses(design: Design) -> list[_Column] | None:
     """The single columns of a design, or None where the core cannot read one."""
-    center = [0.0] * design.width if design.center is None else design.center.tolist()
-    scale = [1.0] * design.width if design.scale is None else design.scale.tolist()
-    out: list[_Column] = []
-    for at, part in design.placed():
-        if isinstance(part, Column):
-            where = (0, 0, _ONE, 0, center[at], scale[at]) if part.values is None else _address(part.values, center[at], scale[at], part.table)
-            if where is None:
-                return None
-            out.append(where)
-    return out
+    found = design.of_parts(_addresses)
+    if None in found:
+        return None
+    if len(found) < design.width:
+        at = [at for at, part in design.placed() if isinstance(part, Column)]
+        center, scale = (None if v is None else v[at] for v in (design.center, design.scale))
+    else:
+        center, scale = design.center, design.scale
+    every = len(found)
+    pairs = zip([0.0] * every if center is None else center.tolist(), [1.0] * every if scale is None else scale.tolist())
+    return [(*where, c, s) for where, (c, s) in zip(found, pairs)]
 
 
 def _link_code(link: Link) -> int | None:
@@ -74,7 +81,7 @@ def _link_code(link: Link) -> int | None:
 
 def place(design: Design, most: int, centred: bool, center: Array, scale: Array) -> bool | None:
     """Centre and scale of a design's single columns by up to ``most`` of its rows; whether all are finite, None without the core."""
-    columns = None if core is None else addresses(Design(design.parts, design.rows))
+    columns = None if core is None else addresses(replace(design, center=None, scale=None))
     return None if columns is None else bool(core.place(columns, design.rows, most, centred, center, scale))
 
 
@@ -212,9 +219,9 @@ def _aligned(size: int) -> Array:
 def _times(values: Array | None) -> _Column:
     if values is None:
         return _NOTHING
-    where = _address(values, 0.0, 1.0)
+    where = _address(values)
     assert where is not None  # as_vector sees to it
-    return where
+    return (*where, 0.0, 1.0)
 
 
 def _from_pairs(information: np.ndarray, p: int, q: int) -> np.ndarray:
@@ -236,7 +243,8 @@ def plan(problem: Problem) -> Plan | None:
     columns = addresses(problem.design)
     extra: list[_Column | None] = []
     for values, absent in ((problem.y, 1.0), (problem.weight, 0.0), (problem.offset, 1.0)):
-        extra.append((0, 0, _ONE, 0, absent, 1.0) if values is None else _address(values, 0.0, 1.0))
+        where = (0, 0, _ONE, 0) if values is None else _address(values)
+        extra.append(None if where is None else (*where, absent if values is None else 0.0, 1.0))
     known = [e for e in extra if e is not None]
     if columns is None or len(known) < len(extra):
         return None

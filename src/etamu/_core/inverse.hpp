@@ -1,0 +1,211 @@
+// The inverse of a positive matrix over some of its coordinates, which come and go a few at a time: each batch costs a product and an
+// update of low rank (the sweep operator by blocks: Goodnight 1979, Am. Stat. 33, doi:10.1080/00031305.1979.10482685).
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <vector>
+#include "core.hpp"
+#include "vec.hpp"
+
+namespace {
+using namespace etamu;
+
+constexpr int BATCH = 12;        // coordinates that come or go at once
+constexpr int64_t SHARE = 64;    // rows, a whole number of fours, of one thread at a time
+constexpr double WORTH = 1e5;    // multiplications from which threads are worth their waking
+constexpr double OWN = 1e-10;    // share of a coordinate's own length that the others must leave it
+
+// out[i][t] = a_i'g_t for four rows a and three vectors g that end in zeros; n is a whole number of registers
+ETAMU_INLINE void products(const double* a, int64_t lda, const double* g, int64_t ldg, int n, double out[4][3]) {
+    V s[4][3] = {};
+    for (int k = 0; k < n; k += L) {
+        const V u[3] = {load(g + k), load(g + ldg + k), load(g + 2 * ldg + k)};
+        for (int i = 0; i < 4; ++i) {
+            const V x = load(a + i * lda + k);
+            for (int t = 0; t < 3; ++t) s[i][t] += x * u[t];
+        }
+    }
+    for (int i = 0; i < 4; ++i) for (int t = 0; t < 3; ++t) out[i][t] = sum(s[i][t]);
+}
+
+// four rows of p, from p on, += sums of the rows of u, row i of `count` times f[t][i]; n is a whole number of registers
+ETAMU_INLINE void add_rows(double* p, int64_t ldp, const double* u, int64_t ldu, const double f[][4], int count, int n) {
+    int k = 0;
+    for (; k + 3 * L <= n; k += 3 * L) {
+        V s[4][3];
+        for (int i = 0; i < 4; ++i) for (int c = 0; c < 3; ++c) s[i][c] = load(p + i * ldp + k + c * L);
+        for (int t = 0; t < count; ++t) {
+            const double* row = u + t * ldu + k;
+            const V x[3] = {load(row), load(row + L), load(row + 2 * L)};
+            for (int i = 0; i < 4; ++i) {
+                const V y = all(f[t][i]);
+                for (int c = 0; c < 3; ++c) s[i][c] += y * x[c];
+            }
+        }
+        for (int i = 0; i < 4; ++i) for (int c = 0; c < 3; ++c) store(p + i * ldp + k + c * L, s[i][c]);
+    }
+    for (; k < n; k += L) {
+        V s[4];
+        for (int i = 0; i < 4; ++i) s[i] = load(p + i * ldp + k);
+        for (int t = 0; t < count; ++t) {
+            const V x = load(u + t * ldu + k);
+            for (int i = 0; i < 4; ++i) s[i] += all(f[t][i]) * x;
+        }
+        for (int i = 0; i < 4; ++i) store(p + i * ldp + k, s[i]);
+    }
+}
+
+template <class T> struct Inverted {
+    Inverse& v;
+    const T* const h;
+    const int64_t ld;
+    const double* const l2;
+    const Crew crew;
+
+    int size() const { return int(v.members.size()); }
+    double* row(int i) const { return v.p.data() + int64_t(i) * v.ld; }
+    double entry(int a, int b) const { return double(h[int64_t(a) * ld + b]) + (a == b ? l2[a] : 0.0); }
+
+    void clear(int coordinates) {
+        v.members.clear();
+        v.place.assign(size_t(coordinates), -1);
+    }
+
+    static int64_t whole(int n) { return (n + L - 1) / L * L; }
+
+    void room(int more) {
+        const int64_t wanted = size() + more + 8;
+        if (wanted <= v.ld) return;
+        const int64_t larger = (wanted + wanted / 2 + 15) / 8 * 8;
+        std::vector<double> p(size_t(larger * larger));
+        for (int i = 0; i < size(); ++i) std::copy(row(i), row(i) + size(), p.data() + i * larger);
+        v.p.swap(p);
+        v.ld = larger;
+    }
+
+    // out = P x
+    void times(const double* x, double* out) const {
+        const int n = size();
+        crew(n, SHARE, double(n) * n > WORTH, [&](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; ++i) out[i] = dot(row(int(i)), x, n);
+        });
+    }
+
+    // P += sign * U'(M U) for `count` rows of U, of `size()` numbers each, in steps of `at`
+    void update(const double* u, const double* m, int count, int64_t at, double sign, std::vector<double>& mu) const {
+        const int n = size();
+        mu.assign(size_t(count) * size_t(at), 0.0);
+        for (int t = 0; t < count; ++t)
+            for (int r = 0; r < count; ++r) {
+                const double f = m[t * BATCH + r];
+                double* to = mu.data() + int64_t(t) * at;
+                const double* from = u + int64_t(r) * at;
+                for (int k = 0; k < n; ++k) to[k] += f * from[k];
+            }
+        crew(n, SHARE, double(n) * n * count > WORTH, [&](int64_t first, int64_t last) {
+            double f[BATCH][4];
+            for (int64_t i = first; i < last; i += 4) {  // rows beyond the last are room, as are their ends
+                for (int t = 0; t < count; ++t) for (int r = 0; r < 4; ++r) f[t][r] = i + r < n ? sign * mu[size_t(t * at + i + r)] : 0.0;
+                add_rows(row(int(i)), v.ld, u, at, f, count, int(at));
+            }
+        });
+    }
+
+    // The inverse of those rows of the small matrix a that are not nearly combinations of others, and which they are
+    static int small_inverse(const double* a, int count, const double* own, int* kept, double* m) {
+        int n = 0;
+        double u[BATCH];
+        for (int c = 0; c < count; ++c) {
+            double left = a[c * BATCH + c];
+            for (int i = 0; i < n; ++i) {
+                u[i] = 0;
+                for (int k = 0; k < n; ++k) u[i] += m[i * BATCH + k] * a[kept[k] * BATCH + c];
+            }
+            for (int i = 0; i < n; ++i) left -= u[i] * a[kept[i] * BATCH + c];
+            if (!(left > OWN * own[c])) continue;
+            for (int i = 0; i < n; ++i) for (int k = 0; k < n; ++k) m[i * BATCH + k] += u[i] * u[k] / left;
+            for (int i = 0; i < n; ++i) m[i * BATCH + n] = m[n * BATCH + i] = -u[i] / left;
+            m[n * BATCH + n] = 1 / left;
+            kept[n++] = c;
+        }
+        return n;
+    }
+
+    // Takes coordinates in; those that are nearly combinations of others stay out.
+    void insert(const int* wanted, int total) {
+        room(total);
+        std::vector<double> g, u, mu;
+        for (int first = 0; first < total; first += BATCH) {
+            const int count = std::min(BATCH, total - first), n = size(), filled = (count + 2) / 3 * 3;
+            const int64_t at = whole(n);
+            const int* in = wanted + first;
+            g.assign(size_t(filled) * size_t(at), 0.0);
+            u.assign(size_t(filled) * size_t(at), 0.0);
+            for (int t = 0; t < count; ++t)
+                for (int i = 0; i < n; ++i) g[size_t(t * at + i)] = double(h[int64_t(in[t]) * ld + v.members[size_t(i)]]);
+            crew(n, SHARE, double(n) * n * count > WORTH, [&](int64_t low, int64_t high) {
+                for (int64_t i = low; i < high; i += 4)
+                    for (int t = 0; t < filled; t += 3) {
+                        double out[4][3];
+                        products(row(int(i)), v.ld, &g[size_t(t * at)], at, int(at), out);
+                        for (int64_t r = 0; r < std::min<int64_t>(4, n - i); ++r) for (int s = 0; s < 3; ++s) u[size_t((t + s) * at + i + r)] = out[r][s];
+                    }
+            });
+            double a[BATCH * BATCH], m[BATCH * BATCH], own[BATCH];
+            int kept[BATCH];
+            for (int t = 0; t < count; ++t) {
+                own[t] = entry(in[t], in[t]);
+                for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = entry(in[t], in[r]) - dot(&g[size_t(t * at)], &u[size_t(r * at)], n);
+            }
+            const int stays = small_inverse(a, count, own, kept, m);
+            if (!stays) continue;
+            for (int t = 0; t < stays; ++t)
+                if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);
+            update(u.data(), m, stays, at, 1.0, mu);
+            for (int t = 0; t < stays; ++t) {
+                double* p = row(n + t);
+                for (int i = 0; i < n; ++i) p[i] = row(i)[n + t] = -mu[size_t(t * at + i)];
+                for (int r = 0; r < stays; ++r) p[n + r] = m[t * BATCH + r];
+            }
+            for (int t = 0; t < stays; ++t) {
+                v.place[size_t(in[kept[t]])] = n + t;
+                v.members.push_back(in[kept[t]]);
+            }
+        }
+    }
+
+    void exchange(int i, int j) {
+        if (i == j) return;
+        std::swap_ranges(row(i), row(i) + size(), row(j));
+        for (int k = 0; k < size(); ++k) std::swap(row(k)[i], row(k)[j]);
+        std::swap(v.members[size_t(i)], v.members[size_t(j)]);
+        std::swap(v.place[size_t(v.members[size_t(i)])], v.place[size_t(v.members[size_t(j)])]);
+    }
+
+    // Lets coordinates go
+    void erase(const int* gone, int total) {
+        std::vector<double> u, mu;
+        for (int first = 0; first < total; first += BATCH) {
+            const int count = std::min(BATCH, total - first), n = size() - count;
+            for (int t = 0; t < count; ++t) exchange(v.place[size_t(gone[first + t])], size() - 1 - t);
+            const int64_t at = whole(n);
+            u.assign(size_t(count) * size_t(at), 0.0);
+            double a[BATCH * BATCH], m[BATCH * BATCH], own[BATCH];
+            int kept[BATCH];
+            for (int t = 0; t < count; ++t) {
+                const double* p = row(n + t);
+                std::copy(p, p + n, &u[size_t(t * at)]);
+                for (int r = 0; r < count; ++r) a[t * BATCH + r] = p[n + r];
+                own[t] = 0;
+                v.place[size_t(v.members[size_t(n + t)])] = -1;
+            }
+            v.members.resize(size_t(n));
+            const int stays = small_inverse(a, count, own, kept, m);
+            for (int t = 0; t < stays; ++t)
+                if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);
+            update(u.data(), m, stays, at, -1.0, mu);
+        }
+    }
+};
+
+}  // namespace
