@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -40,7 +40,9 @@ _ONE_PASS = 1_000  # coefficients of least squares whose information is summed o
 _GRAM_MOST = 5_000  # coefficients whose information is still formed
 _ALONE = (1e-19, 1e-15)  # share of the objective that may be left above its minimum, where one solution is asked for: of few numbers, of many
 _MANY = 500_000
+_ALONE_WHOLE = 1e-13  # the same where columns are held as floats
 _ROUGH = 1e-5  # the same on the way to it
+_SAMPLED, _SAMPLE_ROWS = 12, 12  # a sample is a row in so many, and so many rows per column at least
 _STEPS = 12  # alphas on the way to one that is asked for alone
 
 
@@ -53,7 +55,7 @@ class Engine(Protocol):
     def change(self, pieces: Pieces) -> None: ...
     def first_alpha(self) -> float: ...
     def at(self, alpha: float, last: float | None = None) -> Point: ...
-    def path(self, alphas: Array) -> Iterator[Point]: ...
+    def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]: ...
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,13 @@ class Prepared:
         """The solver, before its first step."""
         problem, control = self.problem, self.control
         if self.solver == "columnwise":
-            assert isinstance(problem, Problem)
-            return self.among(Access(open_columns(problem, control.threads), problem))
+            return self.columns()
         return self.over(open_source(problem, control.threads).sum, start)
+
+    def columns(self, whole: bool = False) -> Columnwise:
+        """The solver over columns, which are all taken at once where ``whole`` asks for that and there are many rows of each."""
+        assert isinstance(self.problem, Problem)
+        return self.among(Access(open_columns(self.problem, self.control.threads, whole), self.problem))
 
     def among(self, access: Access) -> Columnwise:
         """The solver over columns, whoever multiplies them."""
@@ -314,6 +320,9 @@ def problem_size(problem: Problem | Streamed) -> int:
 
 def solve_at(prepared: Prepared, alpha: float) -> tuple[Point, Engine]:
     """The solution at one alpha: straight there, or column by column down a short path."""
+    found = _by_sample(prepared, alpha)
+    if found is not None:
+        return found
     pieces = prepared.pieces
     straight = prepared.solver == "gramwise" and pieces.concave is None
     engine = prepared.engine(_near(prepared) if straight else None)
@@ -325,16 +334,53 @@ def solve_at(prepared: Prepared, alpha: float) -> tuple[Point, Engine]:
         return _reweighted(prepared, engine, alpha), engine
     if straight or not pieces.l1.any():
         return engine.at(alpha), engine
+    return _down_to(engine, alpha), engine
+
+
+def _down_to(engine: Engine, alpha: float) -> Point:
+    """The solution at alpha by rough ones at a few larger alphas."""
     first = engine.first_alpha()
     last: float | None = None
     if alpha < first:
         count = int(min(_STEPS, 1 + math.ceil(math.log(first / max(alpha, 1e-12 * first)) / 0.4)))
-        engine.left = _ROUGH
+        left, engine.left = engine.left, _ROUGH
         for a in alphas_from(first, count + 1, max(alpha, 1e-12 * first) / first)[1:-1]:
             engine.at(float(a), last)
             last = float(a)
         engine.left = left
-    return engine.at(alpha, last), engine
+    return engine.at(alpha, last)
+
+
+def _by_sample(prepared: Prepared, alpha: float) -> tuple[Point, Engine] | None:
+    """For many rows of each column: the rough solution of a sample of the rows, and from there straight to the solution of all."""
+    problem = prepared.problem
+    if not isinstance(problem, Problem) or prepared.solver != "columnwise" or prepared.pieces.concave is not None or problem.within is not None:
+        return None
+    count = max(problem.rows // _SAMPLED, _SAMPLE_ROWS * problem.design.width)
+    if 2 * count > problem.rows or problem_size(problem) < _MANY:
+        return None
+    rough = prepared.on(_some_rows(problem, count)).columns()
+    rough.begin()
+    rough.left = _ROUGH
+    start = _down_to(rough, alpha * math.sqrt(problem.rows / count))  # below that a sample fits its own noise
+    engine = prepared.columns(whole=True)
+    engine.left = _ALONE_WHOLE
+    engine.start(rough, replace(start, alpha=alpha))
+    return engine.at(alpha), engine
+
+
+def _some_rows(problem: Problem, count: int) -> Problem:
+    """About so many of the rows, in stretches spread evenly over the whole."""
+    stretch = 64
+    starts = np.linspace(0, problem.rows - stretch, count // stretch).astype(np.int64)
+    rows = (starts[:, None] + np.arange(stretch)).ravel()
+
+    def some(values: Array | None) -> Array | None:
+        return None if values is None else values[rows]
+
+    design = replace(problem.design, parts=problem.design.over(lambda values: values[rows]), rows=len(rows))
+    fields = {name: some(getattr(problem, name)) for name in ("y", "weight", "offset", "frequency")}
+    return problem.change(design=design, **fields)
 
 
 def _near(prepared: Prepared) -> Array | None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from etamu.design.columns import Column
+from etamu.core import cores
+from etamu.design.columns import Column, Design
 from etamu.errors import NotEnoughDataError, SpecificationError, chosen
 from etamu.families import Family, resolve_family
 from etamu.folding import Folding, read_folds
@@ -24,9 +25,10 @@ from etamu.reading import read_either
 from etamu.rows import multinomial_terms
 from etamu.solvers.base import Control
 from etamu.solvers.columnwise import Point
-from etamu.sources.access import open_columns
+from etamu.sources import native
+from etamu.sources.access import Access, open_columns
 from etamu.sources.problem import Problem
-from etamu.sources.shared import over_columns, over_rows
+from etamu.sources.shared import one_by_one, over_rows
 from etamu.sources.streamed import Streamed
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -205,8 +207,9 @@ def _check_classes(problem: Problem | Streamed, fold: Folding) -> None:
 
 
 def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Point], list[Array]]:
-    """The path of all rows, and the coefficients of each fold's training rows at each alpha; all of them make their passes in common.
+    """The path of all rows, and the coefficients of each fold's training rows at each alpha.
 
+    Over sums all of them make their passes in common; over columns the folds follow the path of all rows, from solutions much like theirs.
     Rows of a fold have no weight in what it is predicted from.
     """
     count = fold.count
@@ -219,16 +222,20 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
 
         return weigh
 
-    def follow(engine: Engine) -> list[Point]:
+    def follow(engine: Engine, guide: list[Point] | None = None) -> list[Point]:
         engine.begin()
-        return list(engine.path(alphas))
+        return list(engine.path(alphas, guide))
 
     parts = [without(k) for k in range(count + 1)]
     problem = prepared.problem
     if prepared.solver == "columnwise":
         assert isinstance(problem, Problem)
-        columns = open_columns(problem, prepared.control.threads)
-        found = over_columns(columns, [weigh(problem, 0) for weigh in parts], lambda k, access: follow(prepared.among(access)))
+        columns = open_columns(problem, prepared.control.threads, whole=True)
+        whole = follow(prepared.among(Access(columns, problem)))
+        crew = columns.threads if columns.whole else 1
+        shared = columns.among(crew)
+        found = one_by_one(count, lambda k: follow(prepared.among(Access(shared, parts[k](problem, 0))), whole), crew)
+        found.append(whole)
     else:
         found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective)), prepared.control.threads)
     return found[count], [np.array([prepared.coefficients(point) for point in points]) for points in found[:count]]
@@ -294,6 +301,10 @@ def _deviance(problem: Problem, y: Array, w: Array, eta: Array) -> Array:
     total = w.sum()
     if problem.equations is not None:
         return np.array([multinomial_terms(y, eta[:, k], w, problem.reference).deviance.sum() / total for k in range(eta.shape[1])])
+    rows = Problem(Design((), len(y)), np.ascontiguousarray(y), problem.family, problem.link, np.ascontiguousarray(w))
+    found = native.deviances(rows, eta, cores())
+    if found is not None:
+        return found / total
     family, link = problem.family, problem.link
     return np.array([(w * family.deviance_at(y, Mean(link, np.ascontiguousarray(e)))).sum() / total for e in eta.T])
 

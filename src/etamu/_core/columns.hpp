@@ -62,23 +62,47 @@ double scan(const int16_t* x, const float* v, int64_t rows) {
 }
 
 // out[i] += sum_k x_ik v_k over n rows from `first` on; four columns share each reading of v
-template <class T> void add_products(const T* const* x, const double* v, int count, int64_t first, int64_t n, double* out) {
+void add_products(const double* const* x, const double* v, int count, int64_t first, int64_t n, double* out) {
     const double* u = v + first;
     for (int i = 0; i < count; i += 4) {
         const int many = std::min(4, count - i);
-        const T* c[4];
+        const double* c[4];
         for (int r = 0; r < 4; ++r) c[r] = x[i + std::min(r, many - 1)] + first;
         V s[4][2] = {};
         int64_t k = 0;
         for (; k + 2 * L <= n; k += 2 * L)
             for (int h = 0; h < 2; ++h) {
                 const V w = load(u + k + h * L);
-                for (int r = 0; r < 4; ++r) s[r][h] += wide(c[r] + k + h * L) * w;
+                for (int r = 0; r < 4; ++r) s[r][h] += load(c[r] + k + h * L) * w;
             }
         double total[4];
         for (int r = 0; r < 4; ++r) total[r] = sum(s[r][0] + s[r][1]);
-        for (; k < n; ++k) for (int r = 0; r < 4; ++r) total[r] += double(c[r][k]) * u[k];
+        for (; k < n; ++k) for (int r = 0; r < 4; ++r) total[r] += c[r][k] * u[k];
         for (int r = 0; r < many; ++r) out[i + r] += total[r];
+    }
+}
+
+// The same of floats, multiplied as such: n is at most CHUNK
+void add_products_of_floats(const float* const* x, const double* v, int count, int64_t first, int64_t n, double* out) {
+    constexpr int N = ETAMU_BYTES / 4;
+    alignas(64) float u[CHUNK];
+    for (int64_t k = 0; k < n; ++k) u[k] = float(v[first + k]);
+    for (int i = 0; i < count; i += 4) {
+        const int many = std::min(4, count - i);
+        const float* c[4];
+        for (int r = 0; r < 4; ++r) c[r] = x[i + std::min(r, many - 1)] + first;
+        F s[4][2] = {};
+        int64_t k = 0;
+        for (; k + 2 * N <= n; k += 2 * N)
+            for (int h = 0; h < 2; ++h) {
+                const F w = load(u + k + h * N);
+                for (int r = 0; r < 4; ++r) s[r][h] += load(c[r] + k + h * N) * w;
+            }
+        for (int r = 0; r < many; ++r) {
+            double total = sum(s[r][0] + s[r][1]);
+            for (int64_t e = k; e < n; ++e) total += double(c[r][e]) * u[e];
+            out[i + r] += total;
+        }
     }
 }
 
@@ -93,19 +117,15 @@ ETAMU_INLINE void tile(const float* const a[4], const float* const x[3], int64_t
             for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
         }
     }
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 3; ++j) {
-            double s = 0;
-            for (int l = 0; l < N; ++l) s += acc[i][j][l];
-            out[i][j] += s;
-        }
+    for (int i = 0; i < 4; ++i) for (int j = 0; j < 3; ++j) out[i][j] += sum(acc[i][j]);
 }
 
-// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i: products in floats, their sums over `RUN` rows in doubles; columns are
+// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i: products in floats, their sums over a run of rows in doubles; columns are
 // padded with zeros to whole registers
 void gram_columns(const float* const* x, const float* w, int64_t rows, int first, int last, double* g, int64_t ld) {
-    constexpr int64_t RUN = 512, N = ETAMU_BYTES / 4;
-    alignas(64) float weighted[4][RUN];
+    constexpr int64_t MOST = 1024, N = ETAMU_BYTES / 4;
+    const int64_t RUN = last > 192 ? MOST / 2 : MOST;  // so that all columns of a run stay in the second-level cache
+    alignas(64) float weighted[4][MOST];
     for (int i = first; i < last; ++i) std::fill(g + i * ld, g + i * ld + i + 1, 0.0);
     for (int64_t start = 0; start < rows; start += RUN) {
         const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N);

@@ -129,6 +129,25 @@ struct Plan {
         active->predictor(problem, t, eta.data());
     }
 
+    // The deviance of all rows at each of the predictors eta, (how many, rows)
+    void deviances(Array eta, int threads, Array out) const {
+        if (problem.equations != 1 || problem.family == MULTINOMIAL) throw std::invalid_argument("deviances knows one equation");
+        if (eta.size() < size_t(problem.rows) * out.size()) throw std::invalid_argument("eta is too small");
+        nb::gil_scoped_release release;
+        shared_out(int64_t(out.size()), 1, threads, [&](int64_t first, int64_t last) {
+            std::vector<double> v(1024 + 64), h(1024 + 64);
+            for (int64_t i = first; i < last; ++i) {
+                double total = 0, found[2];
+                for (int64_t k = 0; k < problem.rows; k += 1024) {
+                    const int64_t stop = std::min<int64_t>(k + 1024, problem.rows);
+                    active->rows(problem, eta.data() + i * problem.rows, k, stop, 0, v.data() - k, h.data() - k, found);
+                    total += found[0];
+                }
+                out.data()[i] = total;
+            }
+        });
+    }
+
     void terms(int64_t start, int64_t stop, int64_t block, Array beta, Array cell_beta, int information, Array score, Array weight) const {
         Task t = task(start, stop, block, block, beta, cell_beta, 1, information, 0);
         if (problem.equations != 1 || problem.family == MULTINOMIAL) throw std::invalid_argument("terms knows one equation");
@@ -240,15 +259,16 @@ NB_MODULE(_native, m) {
         .def("predictor", &Plan::predictor)
         .def("terms", &Plan::terms)
         .def("forms", &Plan::forms)
+        .def("deviances", &Plan::deviances)
         .def("accumulate", &Plan::accumulate);
     nb::class_<Wide>(m, "Wide")
-        .def("__init__", [](Wide* self, const std::vector<ColumnTuple>& columns, const SparseColumnsTuple& sparse, int64_t rows, bool narrow, int threads) {
+        .def("__init__", [](Wide* self, const std::vector<ColumnTuple>& columns, const SparseColumnsTuple& sparse, int64_t rows, bool narrow, bool scanned, int threads) {
             std::vector<Column> read;
             for (const auto& c : columns) read.push_back(to_column(c));
             const SparseColumns s{reinterpret_cast<const int64_t*>(std::get<0>(sparse)), reinterpret_cast<const int32_t*>(std::get<1>(sparse)),
                                   reinterpret_cast<const double*>(std::get<2>(sparse)), std::get<3>(sparse)};
             nb::gil_scoped_release release;
-            new (self) Wide(*active, std::move(read), s, rows, narrow, threads);
+            new (self) Wide(*active, std::move(read), s, rows, narrow, scanned, threads);
         })
         .def("lengths", [](const Wide& w, Array squares, Array lost) {
             if (squares.size() != size_t(w.columns()) || lost.size() != squares.size()) throw std::invalid_argument("lengths: sizes differ");

@@ -40,6 +40,18 @@ ETAMU_INLINE V select(I mask, V yes, V no) { return mask ? yes : no; }
 ETAMU_INLINE V max(V a, V b) { return a > b ? a : b; }
 ETAMU_INLINE V min(V a, V b) { return a < b ? a : b; }
 ETAMU_INLINE V abs(V a) { return value(bits(a) & INT64_MAX); }
+ETAMU_INLINE float sum(F v) {  // by halves
+    typedef float Quarter __attribute__((vector_size(ETAMU_BYTES / 4)));
+    H half[2];
+    std::memcpy(half, &v, sizeof v);
+    const H both = half[0] + half[1];
+    Quarter quarter[2];
+    std::memcpy(quarter, &both, sizeof both);
+    const Quarter rest = quarter[0] + quarter[1];
+    float s = 0;
+    for (int i = 0; i < ETAMU_BYTES / 16; ++i) s += rest[i];
+    return s;
+}
 ETAMU_INLINE double sum(V v) { double s = 0; for (int i = 0; i < L; ++i) s += v[i]; return s; }
 
 inline double dot(const double* x, const double* y, int64_t n) {

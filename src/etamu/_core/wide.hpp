@@ -39,15 +39,18 @@ struct SparseColumns {
 
 class Wide {
   public:
-    // With `narrow` the columns taken are held in floats alone, which no sparse column may be among.
-    Wide(const Kernels& kernels, std::vector<Column> dense, SparseColumns sparse, int64_t rows, bool narrow, int threads)
+    // With `narrow` the columns taken are held in floats alone, which no sparse column may be among; if they are not to be scanned, no
+    // column is kept in 16 bits.
+    Wide(const Kernels& kernels, std::vector<Column> dense, SparseColumns sparse, int64_t rows, bool narrow, bool scanned, int threads)
         : kernels(kernels), dense(std::move(dense)), sparse(sparse), rows(rows), padded((rows + 63) / 64 * 64), narrow(narrow && !sparse.columns) {
         const int64_t count = int64_t(this->dense.size());
         unit.assign(size_t(count), 0.0);
         squares.assign(size_t(count + sparse.columns), 0.0);
-        codes.reserve(size_t(count * padded) + 64);
-        std::fill(codes.get() + count * padded, codes.get() + count * padded + 64, int16_t(0));
-        shared_out(count, 16, threads, [&](int64_t first, int64_t last) {
+        if (scanned) {
+            codes.reserve(size_t(count * padded) + 64);
+            std::fill(codes.get() + count * padded, codes.get() + count * padded + 64, int16_t(0));
+        }
+        shared_out(scanned ? count : 0, 16, threads, [&](int64_t first, int64_t last) {
             for (int64_t j = first; j < last; ++j) {
                 int16_t* to = codes.get() + j * padded;
                 unit[size_t(j)] = kernels.quantise(this->dense[size_t(j)], rows, to, &squares[size_t(j)]);
@@ -82,7 +85,7 @@ class Wide {
         shared_out(count, std::max<int64_t>(8, 32768 / std::max<int64_t>(padded, 1)), threads, [&](int64_t first, int64_t last) {
             for (int64_t i = first; i < last; ++i) {
                 const int64_t j = wanted[i];
-                out[i] = j < int64_t(dense.size()) ? kernels.scan(codes.get() + j * padded, small.get(), padded) * unit[size_t(j)] * largest : sparse_dot(j - int64_t(dense.size()), v);
+                out[i] = j < int64_t(dense.size()) ? !codes.get() ? 0.0 : kernels.scan(codes.get() + j * padded, small.get(), padded) * unit[size_t(j)] * largest : sparse_dot(j - int64_t(dense.size()), v);
             }
         });
     }
@@ -179,15 +182,8 @@ class Wide {
         Aligned<float> small;
         small.reserve(size_t(padded));
         std::copy(w, w + padded, small.get());
-        const int stretch = 4, runs = (count - first + stretch - 1) / stretch;
-        shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
-            const int from = first + int(runs - 1 - a) * stretch, to = std::min(from + stretch, count);  // the longest rows first
-            std::vector<double> sums(size_t(stretch) * size_t(to));
-            if (stored) kernels.gram_columns(x.data(), small.get(), rows, from, to, sums.data() - int64_t(from) * to, to);
-            else for (int i = from; i < to; ++i) mixed_row(member, i, w, sums.data() + int64_t(i - from) * to);
-            for (int i = from; i < to; ++i)
-                for (int j = 0; j <= i; ++j) g[i * ld + j] = float(sums[size_t(i - from) * size_t(to) + size_t(j)]);
-        });
+        if (stored && rows > TALL) gram_of_tall(x, small.get(), count, first, threads, g, ld);
+        else gram_by_rows(x, stored, w, small.get(), member, count, first, threads, g, ld);
         constexpr int SIDE = 32;  // squares that stay in the cache while they are turned
         shared_out(count, SIDE, int64_t(count) * (count - first) > 100000 ? threads : 1, [&](int64_t low, int64_t high) {
             for (int64_t i = std::max<int64_t>(first, low); i < count; i += SIDE)
@@ -222,6 +218,40 @@ class Wide {
             std::copy(x, x + count, to + k);
         }
         std::fill(to + rows, to + padded, 0.0f);
+    }
+
+    static constexpr int64_t TALL = 8192;  // rows from which threads share these out, and not the rows of the result
+
+    // Part by part of the rows, whose number does not depend on the threads; each reads the columns once
+    void gram_of_tall(const std::vector<const float*>& x, const float* w, int count, int first, int threads, float* g, int64_t ld) const {
+        constexpr int PARTS = 8;
+        const int64_t each = (rows / PARTS + 63) / 64 * 64, size = int64_t(count - first) * count;
+        std::vector<double> sums(size_t(PARTS * size), 0.0);
+        shared_out(PARTS, 1, threads, [&](int64_t part, int64_t) {
+            const int64_t from = part * each, many = std::min(each, rows - from);
+            if (many <= 0) return;
+            std::vector<const float*> own;
+            for (const float* column : x) own.push_back(column + from);
+            kernels.gram_columns(own.data(), w + from, many, first, count, sums.data() + part * size - int64_t(first) * count, count);
+        });
+        for (int i = first; i < count; ++i)
+            for (int j = 0; j <= i; ++j) {
+                double total = 0;
+                for (int part = 0; part < PARTS; ++part) total += sums[size_t(part * size + int64_t(i - first) * count + j)];
+                g[i * ld + j] = float(total);
+            }
+    }
+
+    void gram_by_rows(const std::vector<const float*>& x, bool stored, const double* w, const float* small, const int32_t* member, int count, int first, int threads, float* g, int64_t ld) const {
+        const int stretch = 4, runs = (count - first + stretch - 1) / stretch;
+        shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
+            const int from = first + int(runs - 1 - a) * stretch, to = std::min(from + stretch, count);  // the longest rows first
+            std::vector<double> sums(size_t(stretch) * size_t(to));
+            if (stored) kernels.gram_columns(x.data(), small, rows, from, to, sums.data() - int64_t(from) * to, to);
+            else for (int i = from; i < to; ++i) mixed_row(member, i, w, sums.data() + int64_t(i - from) * to);
+            for (int i = from; i < to; ++i)
+                for (int j = 0; j <= i; ++j) g[i * ld + j] = float(sums[size_t(i - from) * size_t(to) + size_t(j)]);
+        });
     }
 
     template <class T, class Add, class Products>

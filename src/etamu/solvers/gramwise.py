@@ -7,7 +7,7 @@ summed anew when steps no longer shrink.  For least squares the first pass says 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -214,8 +214,8 @@ class Gramwise:
         used = np.flatnonzero(self.b != 0)
         return Point(alpha, used, self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
 
-    def path(self, alphas: Array) -> Iterator[Point]:
-        """Solutions at falling alphas."""
+    def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]:
+        """Solutions at falling alphas; no ``guide`` is needed."""
         for alpha in alphas:
             yield self.at(float(alpha))
 

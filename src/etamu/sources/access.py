@@ -6,10 +6,11 @@ a few milliseconds and are known to within ``lost`` times the vector's length; t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from etamu.design.columns import Column, Design, Levels, Sparse
 from etamu.sources import native, plain
 from etamu.sources.problem import Problem
 
-__all__ = ["Access", "Columns", "Job", "open_columns"]
+__all__ = ["Access", "Columns", "Job", "Model", "open_columns"]
 
 Array = np.ndarray[Any, Any]
 _TALL, _MANY = 20, 1_000_000  # rows per column and numbers from which columns held are floats: memory is what their products wait for
@@ -27,17 +28,20 @@ _TALL, _MANY = 20, 1_000_000  # rows per column and numbers from which columns h
 class Columns:
     """The columns of a design: ``order`` says which column of the design each of them is, ``place`` the inverse; those held are exact.
 
-    Threads may share them; whoever holds more columns waits until nobody reads.
+    Threads may share them; whoever holds more columns waits until nobody reads.  ``whole`` asks for all columns of a tall design to be held by
+    everybody from the beginning: then models that one has made serve the others too.
     """
 
-    def __init__(self, problem: Problem, threads: int | None) -> None:
+    def __init__(self, problem: Problem, threads: int | None, whole: bool = False) -> None:
         self.threads, self.rows, self.design = threads or cores(), problem.rows, problem.design
         dense, sparse = _separate(problem.design)
         self.order = np.array(dense + [j for block in sparse for j in block[0]], dtype=np.int64)
         self.place = np.empty(len(self.order), dtype=np.int32)
         self.place[self.order] = np.arange(len(self.order), dtype=np.int32)
         self.split = len(dense)
-        self.narrow = self.rows > _TALL * len(self.order) and self.rows * len(self.order) > _MANY
+        self.narrow = self.rows > _TALL * len(self.order) and self.rows * len(self.order) > _MANY and self.split == len(self.order)
+        self.whole = whole and self.narrow
+        self.models: list[Model] = []
         self.indptr, self.index, self.values = _compressed(sparse, problem.rows)
         self.held: dict[int, int] = {}
         self.lock = Lock()
@@ -53,6 +57,12 @@ class Columns:
                 self._hold(self.place[new])
             return np.array([self.held[j] for j in wanted.tolist()], dtype=np.int32)
 
+    def among(self, crew: int) -> Columns:
+        """The columns for each of so many threads that share them, once all that they need are held."""
+        own = copy(self)
+        own.threads, own.lock = max(1, self.threads // crew), nullcontext()  # type: ignore[assignment]
+        return own
+
     def _measured(self) -> tuple[Array, Array]:
         raise NotImplementedError
 
@@ -67,14 +77,14 @@ class Columns:
 class NativeColumns(Columns):
     """In the core."""
 
-    def __init__(self, problem: Problem, threads: int | None, addresses: list[Any]) -> None:
+    def __init__(self, problem: Problem, threads: int | None, addresses: list[Any], whole: bool = False) -> None:
         self.addresses = addresses
-        super().__init__(problem, threads)
+        super().__init__(problem, threads, whole)
 
     def _measured(self) -> tuple[Array, Array]:
         count = len(self.indptr) - 1
         sparse = (*(core.address(a) if len(a) else 0 for a in (self.indptr, self.index, self.values)), count) if count else (0, 0, 0, 0)
-        self.wide = core.Wide(self.addresses, sparse, self.rows, self.narrow, self.threads)
+        self.wide = core.Wide(self.addresses, sparse, self.rows, self.narrow, not self.whole, self.threads)
         squares, lost = np.empty(len(self.order)), np.empty(len(self.order))
         self.wide.lengths(squares, lost)
         return np.sqrt(squares[self.place]), lost[self.place]
@@ -156,6 +166,14 @@ class PlainColumns(Columns):
         return out
 
 
+class Model(NamedTuple):
+    """X' diag(weight) X of the columns ``index`` of those taken."""
+
+    weight: Array
+    index: Array
+    gram: Array
+
+
 @dataclass
 class Job:
     """Go to eta = base + the members times ``move``: fills eta, and the score factor and weight of each row, v and h."""
@@ -174,13 +192,26 @@ class Job:
 class Access:
     """The columns as one problem of one equation sees them: with its weights, and the columns that it has taken."""
 
-    def __init__(self, columns: Any, problem: Problem, together: Callable[[Job], tuple[float, Array]] | None = None) -> None:
-        self.columns, self.problem, self.rows, self.together = columns, problem, problem.rows, together
+    def __init__(self, columns: Any, problem: Problem) -> None:
+        self.columns, self.problem, self.rows = columns, problem, problem.rows
         self.sum_weight = float(problem.rows if problem.weight is None else np.sum(problem.weight, dtype=float))
         self.plan = native.plan(problem.constant()) if isinstance(columns, NativeColumns) else None
-        self.lengths, self.lost = columns.lengths, columns.lost
+        self.lengths, self.lost, self.noise = columns.lengths, columns.lost, 1e-14 if columns.narrow else 0.0
         self.taken: list[int] = []
+        self.whole = columns.whole
         self.member = np.zeros(0, dtype=np.int32)
+        if columns.whole:
+            self.take(np.arange(len(columns.order)))
+
+    def lend(self, weight: Array, index: Array, gram: Array) -> bool:
+        """Let others on the same columns use this model; whether anybody might."""
+        if self.columns.whole:
+            self.columns.models.append(Model(weight, index, gram))
+        return bool(self.columns.whole)
+
+    def lent(self) -> list[Model]:
+        """Models that solvers on the same columns have made."""
+        return list(self.columns.models)
 
     def empty(self) -> Array:
         """Room for one value per row, zero beyond the last row up to a whole stretch."""
@@ -191,10 +222,16 @@ class Access:
         self.member = np.concatenate([self.member, self.columns.hold(wanted)])
         self.taken += wanted.tolist()
 
-    def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array) -> tuple[float, Array]:
-        """Go to eta = base + the columns taken times ``move``: the deviance there, the terms of each row, and x_j'v of the columns taken."""
-        job = Job(self.problem, self.plan, self.member, base, np.ascontiguousarray(move), information, eta, v, h)
-        found: tuple[float, Array] = self.columns.advance([job])[0] if self.together is None else self.together(job)
+    def advance(
+        self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array, index: Array | None = None
+    ) -> tuple[float, Array]:
+        """Go to eta = base + the columns taken times ``move``: the deviance there, the terms of each row, and x_j'v of the columns taken.
+
+        With ``index`` of these columns alone; no other may move.
+        """
+        member = self.member if index is None else self.member[index]
+        own = np.ascontiguousarray(move if index is None else move[index])
+        found: tuple[float, Array] = self.columns.advance([Job(self.problem, self.plan, member, base, own, information, eta, v, h)])[0]
         return found
 
     def scan(self, v: Array, wanted: Array) -> Array:
@@ -210,13 +247,13 @@ class Access:
         self.columns.gram(weight, self.member[member], first, out)
 
 
-def open_columns(problem: Problem, threads: int | None) -> Columns:
+def open_columns(problem: Problem, threads: int | None, whole: bool = False) -> Columns:
     """The problem's columns, in the core where it was built and can read them."""
     if core is not None:
         addresses = native.addresses(problem.design)
         if addresses is not None and native.plan(problem.constant()) is not None:
-            return NativeColumns(problem, threads, addresses)
-    return PlainColumns(problem, threads)
+            return NativeColumns(problem, threads, addresses, whole)
+    return PlainColumns(problem, threads, whole)
 
 
 def _evaluate(job: Job) -> float:

@@ -21,7 +21,7 @@ from etamu.sources.layout import Layout, stored_design
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
 
-__all__ = ["Plan", "Terms", "addresses", "available", "instruction_set", "place", "plan"]
+__all__ = ["Plan", "Terms", "addresses", "available", "deviances", "instruction_set", "place", "plan"]
 
 # address, stride, type, table, center, scale
 _Column = tuple[int, int, int, int, float, float]
@@ -232,6 +232,16 @@ def _from_pairs(information: np.ndarray, p: int, q: int) -> np.ndarray:
         index[i, j] = index[j, i] = np.arange(len(i))
     full = information[columns[None, :, None, :], equations[:, None, :, None]]
     return np.asarray(full.reshape(q * p, q * p))
+
+
+def deviances(problem: Problem, eta: Array, threads: int) -> Array | None:
+    """The deviance of all rows at each column of ``eta``, (rows, how many), or None where the core has not the row terms; the offset is in eta."""
+    own = None if problem.equations is not None else plan(problem.constant().change(offset=None))
+    if own is None or not own.fused:
+        return None
+    out = np.empty(eta.shape[1])
+    own.core.deviances(np.ascontiguousarray(eta.T), threads, out)
+    return out
 
 
 def plan(problem: Problem) -> Plan | None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from etamu.sources.access import Access, Columns, Job
 from etamu.sources.memory import Memory
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed
 from etamu.sums import Objective, Request, Sums
 
-__all__ = ["fold_of", "in_lockstep", "over_columns", "over_rows"]
+__all__ = ["fold_of", "in_lockstep", "one_by_one", "over_rows"]
 
 Array = np.ndarray[Any, Any]
 Weigh = Callable[[Problem, int], Problem]  # the part of a solver's problem that a part of the rows is, whose first row has that number
@@ -120,10 +120,14 @@ def over_rows(problem: Problem | Streamed, parts: list[Weigh], solve: Callable[[
     return in_lockstep(len(parts), solve, scan)
 
 
-def over_columns(columns: Columns, problems: list[Problem], solve: Callable[[int, Access], Any]) -> list[Any]:
-    """The results of ``solve(k, access_k)`` for problems on the same columns that differ in their weights: each step reads the columns once."""
+def one_by_one(count: int, solve: Callable[[int], Any], crew: int) -> list[Any]:
+    """The results of ``solve(k)`` for k from 0 to ``count`` - 1, by so many threads."""
 
-    def answer(asked: dict[int, Job]) -> dict[int, tuple[float, Array]]:
-        return dict(zip(asked, columns.advance(list(asked.values()))))
+    @np.errstate(all="ignore")
+    def work(k: int) -> Any:
+        return solve(k)
 
-    return in_lockstep(len(problems), lambda k, ask: solve(k, Access(columns, problems[k], ask)), answer)
+    if crew < 2:
+        return [work(k) for k in range(count)]
+    with ThreadPoolExecutor(min(crew, count)) as pool:
+        return list(pool.map(work, range(count)))
