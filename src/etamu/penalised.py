@@ -55,6 +55,7 @@ class Engine(Protocol):
     def change(self, pieces: Pieces) -> None: ...
     def first_alpha(self) -> float: ...
     def at(self, alpha: float, last: float | None = None) -> Point: ...
+    def pass_by(self, alpha: float) -> None: ...
     def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]: ...
 
 
@@ -340,15 +341,13 @@ def solve_at(prepared: Prepared, alpha: float) -> tuple[Point, Engine]:
 def _down_to(engine: Engine, alpha: float) -> Point:
     """The solution at alpha by rough ones at a few larger alphas."""
     first = engine.first_alpha()
-    last: float | None = None
     if alpha < first:
         count = int(min(_STEPS, 1 + math.ceil(math.log(first / max(alpha, 1e-12 * first)) / 0.4)))
         left, engine.left = engine.left, _ROUGH
         for a in alphas_from(first, count + 1, max(alpha, 1e-12 * first) / first)[1:-1]:
-            engine.at(float(a), last)
-            last = float(a)
+            engine.pass_by(float(a))
         engine.left = left
-    return engine.at(alpha, last)
+    return engine.at(alpha)
 
 
 def _by_sample(prepared: Prepared, alpha: float) -> tuple[Point, Engine] | None:

@@ -16,7 +16,7 @@ using namespace etamu;
 constexpr double NOTHING = 1e-2;  // share of the tolerance below which a move or a slope is none
 constexpr int TURNS = 8;          // times that coordinates are sent back to 0
 constexpr int MOST_TURNS = 200;   // of conjugate gradients
-constexpr int PATIENCE = 1;       // sweeps over the support before a step of Newton's
+constexpr double PATIENCE = 0.1;  // share of what new coordinates would cost the inverse that sweeps may cost which might send them back
 constexpr int GROUPED = 20;       // the same with groups, whose step is dear
 
 template <class T> struct Descent {  // over a matrix of T: half the size is read in half the time
@@ -197,6 +197,13 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         gone.clear();
         for (int j : support) if (kept.place[size_t(j)] < 0) missing.push_back(j);
         for (int j : kept.members) if (!inside[size_t(j)]) gone.push_back(j);
+    }
+
+    // Sweeps over the support before the next step of Newton's
+    int patience() {
+        find_support();
+        compare();
+        return 1 + int(std::min(10.0, PATIENCE * 2 * double(missing.size()) * double(support.size()) / m));
     }
 
     // Minus the slopes over the inverse's coordinates; the largest of them, in units of the model's own length
@@ -437,7 +444,7 @@ template <class T> int descended(const Quadratic& f, Inverse& kept) {
                 if (d.newton_grouped()) break;
             continue;
         }
-        for (int k = 0; k < PATIENCE && sweeps < f.most && last > 0.5 * f.tolerance; ++k, ++sweeps) last = d.sweep(false);
+        for (int k = 0; k < d.patience() && sweeps < f.most && last > 0.5 * f.tolerance; ++k, ++sweeps) last = d.sweep(false);
         solved = d.newton();
     }
     return -sweeps;

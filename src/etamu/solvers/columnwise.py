@@ -439,6 +439,13 @@ class Columnwise:
         scale = alpha * float(self.pieces.l1.max(initial=0.0))
         return Point(alpha, np.asarray(self.access.taken)[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
 
+    def pass_by(self, alpha: float) -> None:
+        """One step towards the solution at alpha, on the way to a smaller one."""
+        self.take(self.possible(alpha * self.pieces.l1))
+        most, self.max_iter = self.max_iter, 1
+        self.solve_working(alpha * self.l1, alpha * self.l2)
+        self.max_iter = most
+
     def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]:
         """Solutions at falling alphas; ``guide`` are those of a problem much like this one."""
         last: float | None = None

@@ -214,6 +214,9 @@ class Gramwise:
         used = np.flatnonzero(self.b != 0)
         return Point(alpha, used, self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
 
+    def pass_by(self, alpha: float) -> None:
+        """Nothing: steps over sums go straight to where they are sent."""
+
     def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]:
         """Solutions at falling alphas; no ``guide`` is needed."""
         for alpha in alphas:
