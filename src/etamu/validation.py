@@ -304,7 +304,7 @@ def _deviance(problem: Problem, y: Array, w: Array, eta: Array) -> Array:
     rows = Problem(Design((), len(y)), np.ascontiguousarray(y), problem.family, problem.link, np.ascontiguousarray(w))
     found = native.deviances(rows, eta, cores())
     if found is not None:
-        return found / total
+        return np.asarray(found / total)
     family, link = problem.family, problem.link
     return np.array([(w * family.deviance_at(y, Mean(link, np.ascontiguousarray(e)))).sum() / total for e in eta.T])
 

@@ -152,7 +152,8 @@ def _of_arrow(factor: FactorisedArrow) -> Callable[[Slab], Array]:
                 rest.append(part)
                 keep.extend(range(at, at + len(part.names)))
         assert large is not None
-        others = type(design)(tuple(rest), design.rows, *(None if v is None else v[keep] for v in (design.center, design.scale)))
+        center, scale = (None if v is None else v[keep] for v in (design.center, design.scale))
+        others = type(design)(tuple(rest), design.rows, center, scale)
         slot = large.slots[large.codes[slab.rows]]
         t = np.where(slot >= 0, 1.0 if large.times is None else np.asarray(large.times[slab.rows], dtype=float), 0.0)
         u = others.block(slab.rows) - t[:, None] * ratio[slot]

@@ -1,11 +1,9 @@
 """Proximal Newton along a path of penalties, over columns: for designs with more columns than a full information matrix could hold.
 
-Only columns that may matter are taken; their exact Gram makes the steps, and is kept while the row weights change little, since the score is exact in
-any case.  At each alpha the columns left out are shown to be zero: the last inner product of each with the residuals, and how far the
-residuals have moved since, bound what it can be now; where that does not suffice the column is scanned again.
+Only columns that may matter are taken; their Gram makes the steps, and is kept while the row weights change little, since the score is exact in
+any case.  At each alpha the columns left out are shown to be zero by what is known of them, or by scanning them again.
 
-References: Tibshirani et al. (2012), J. R. Statist. Soc. B 74, doi:10.1111/j.1467-9868.2011.01004.x (which columns to expect next); Fercoq, Gramfort & Salmon
-(2015), ICML (bounds that are safe).
+References: Tibshirani et al. (2012), J. R. Statist. Soc. B 74, doi:10.1111/j.1467-9868.2011.01004.x (which columns to expect next).
 """
 
 from __future__ import annotations
@@ -18,7 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from etamu.penalties.pieces import Pieces
+from etamu.solvers.column_model import ColumnModel, Grams
 from etamu.solvers.descent import Bounds, Descender, Groups, distances
+from etamu.solvers.seen import Seen
 
 __all__ = ["ColumnAccess", "Columnwise", "Point"]
 
@@ -27,27 +27,15 @@ _LEFT = (1e-14, 1e-11)  # share of the objective that may be left above its mini
 _MANY = 1_000_000
 _STALLED = 0.1  # ratio of decreases at which the Gram is made anew
 _INEXACT = 0.003  # accuracy of a step but the last, in units of the one before
-_IDLE = 1.2  # columns of the model over those that it needs, beyond which it is made of these alone
 _TALL = 20  # rows per column from which reading the rows is what costs
 _SOON = 0.75  # share of its threshold from which a column of a tall design is expected in the model
 _NOW = 0.95  # the same where no smaller alpha follows
-_SOME = 2_000  # rows that tell how stale row weights are
 _STALE = 0.1  # relative change of the row weights at which the Gram is made anew
 
 
-class Lent(Protocol):
-    """A model that another solver on the same columns has made: X' diag(weight) X of the columns ``index``."""
-
-    weight: Array
-    index: Array
-    gram: Array
-
-
-class ColumnAccess(Protocol):
+class ColumnAccess(Grams, Protocol):
     """What this solver may know of a design: products of its columns with vectors of one value per row."""
 
-    rows: int
-    sum_weight: float
     lengths: Array
     lost: Array
     taken: list[int]
@@ -55,15 +43,10 @@ class ColumnAccess(Protocol):
     noise: float  # share of the objective that its products cannot tell apart
 
     def empty(self) -> Array: ...
-    def advance(
-        self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array, index: Array | None = None
-    ) -> tuple[float, Array]: ...
+    def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array, *, index: Array | None = None) -> tuple[float, Array]: ...
     def scan(self, v: Array, wanted: Array) -> Array: ...
     def exact(self, v: Array, wanted: Array) -> Array: ...
     def take(self, wanted: Array) -> None: ...
-    def gram(self, weight: Array, member: Array, first: int, out: Array) -> None: ...
-    def lend(self, weight: Array, index: Array, gram: Array) -> bool: ...
-    def lent(self) -> Sequence[Lent]: ...
 
 
 @dataclass(frozen=True)
@@ -82,43 +65,13 @@ class Point:
     converged: bool
 
 
-class Seen:
-    """What is known of every column: its inner product with the residuals v_k of when it was last scanned.
+@dataclass(frozen=True)
+class _There:
+    """A point that was evaluated: its deviance, and the score of the columns ``seeing``, or of all that were taken."""
 
-    With v = c v_k + r, |x_j'v| is at most |c| |x_j'v_k| + |r| |x_j|; along a path c falls much as alpha does, and r is short.
-    """
-
-    def __init__(self, lengths: Array, lost: Array, rows: int) -> None:
-        self.lengths, self.lost = lengths, lost
-        self.most = int(min(max(1, len(lengths) // 32), max(1, 4_000_000 // rows), 32))  # vectors remembered: reading them must cost less than a scan
-        self.vectors: list[tuple[Array, float]] = []  # with their squared lengths
-        self.known, self.of = np.full(len(lengths), np.inf), np.zeros(len(lengths), dtype=np.int64)
-
-    def reach(self, v: Array) -> Array:
-        """A bound on each column's inner product with v."""
-        if not self.vectors:
-            return self.known
-        products, own = np.array([_product(u, v) for u, _ in self.vectors]), _product(v, v)
-        c = products / np.array([max(square, 1e-300) for _, square in self.vectors])
-        r = np.sqrt(np.maximum(own - c * products, 0.0)) + 1e-7 * math.sqrt(own)
-        return np.asarray(np.abs(c)[self.of] * self.known + r[self.of] * self.lengths)
-
-    def now(self, v: Array, index: Array, products: Array) -> None:
-        """The columns ``index`` have those inner products with v, to within what 16 bits lose."""
-        square = _product(v, v)
-        self.known[index] = np.abs(products) + self.lost[index] * math.sqrt(square)
-        self.of[index] = len(self.vectors)
-        self.vectors.append((v.copy(), square))
-        used = np.flatnonzero(np.bincount(self.of, minlength=len(self.vectors)))[-self.most :]
-        place = np.full(len(self.vectors), -1)
-        place[used] = np.arange(len(used))
-        self.of = place[self.of]
-        self.vectors = [self.vectors[k] for k in used]
-        self.forget(np.flatnonzero(self.of < 0))
-
-    def forget(self, index: Array) -> None:
-        """Nothing is known of those columns."""
-        self.known[index], self.of[index] = np.inf, max(len(self.vectors) - 1, 0)
+    deviance: float
+    score: Array
+    seeing: Array | None
 
 
 class Columnwise:
@@ -130,18 +83,15 @@ class Columnwise:
         self.constant = constant  # the row weights are the same everywhere, so the model is exact
         self.size = len(pieces.l1)
         self.eta, self.v, self.h = access.empty(), access.empty(), access.empty()
-        self.trial = tuple(access.empty() for _ in range(3))
+        self.trial = (access.empty(), access.empty(), access.empty())
         self.b, self.score = np.zeros(0), np.zeros(0)
-        self.model, self.gram, self.gram_weight = np.zeros(0, dtype=np.int32), np.empty((0, 0), dtype=np.float32), access.empty()
+        self.model = ColumnModel(access)
         self.tall = access.rows > _TALL * self.size
-        self.descender, self.version, self.first = Descender(), 0, 1.0
+        self.descender, self.first = Descender(), 1.0
         self.seen = Seen(access.lengths / self.weight_sum, access.lost / self.weight_sum, access.rows)
         self.out = np.ones(self.size, dtype=bool)
         self.scanned = 0
-        self.drift: float | None = None
         self.seeing: Array | None = None  # of the columns taken, those whose score is of now: all, or these
-        self.borrowed = False  # whether others use the model too
-        self.factor, self.fresh = 1.0, False  # by which the row weights have swollen, and whether they are those of the model
         self.left = _LEFT[access.rows * self.size > _MANY]
         self.soon, self.stale, self.settled = _SOON, _STALE, True
         self.previous = np.zeros(0)
@@ -175,79 +125,19 @@ class Columnwise:
         taken = np.asarray(self.access.taken)
         self.l1, self.l2, self.box = self.pieces.l1[taken], self.pieces.l2[taken], self.bounds.keep(taken)
 
-    def _room(self, size: int, have: int) -> None:
-        if size > len(self.gram) or self.borrowed:
-            larger = np.zeros((size + size // 2 + 16,) * 2, dtype=np.float32)
-            larger[:have, :have] = self.gram[:have, :have]
-            self.gram, self.borrowed = larger, False
-
-    def _renew(self, needed: Array, stale: float) -> None:
-        """A model of the columns needed, at the weights of now."""
-        if stale > 0 and self._borrow(needed, stale):
-            return
-        more = np.setdiff1d(needed, self.model)
-        if len(self.model) + len(more) <= _IDLE * len(needed) + 16:  # the order of the old ones stays, and what the descender keeps helps on
-            self.model = np.concatenate([self.model, more.astype(np.int32)])
-        else:
-            self.model, self.version = needed.astype(np.int32), self.version + 1
-        self.gram_weight = self.h / self.weight_sum
-        self._room(len(self.model), 0)
-        self.access.gram(self.gram_weight, self.model, 0, self.gram)
-        self.drift, self.factor, self.fresh = 0.0, 1.0, True
-        self._lend()
-
-    def _borrow(self, needed: Array, stale: float) -> bool:
-        """Use a model that others have made, if one of them will do."""
-        fitting = [m for m in self.access.lent() if m.gram is not self.gram and len(m.index) >= len(needed) and np.isin(needed, m.index).all()]
-        found = [(*self._staleness(m.weight), m) for m in fitting]
-        drift, factor, model = min(found, key=lambda f: f[0], default=(math.inf, 1.0, None))
-        if model is None or drift > stale:
-            return False
-        if not np.array_equal(self.model, model.index[: len(self.model)]):
-            self.version += 1
-        self.gram_weight, self.model, self.gram, self.borrowed = model.weight, model.index, model.gram, True
-        self.drift, self.factor, self.fresh = drift, factor, False
-        return True
-
-    def _lend(self) -> None:
-        self.borrowed = self.access.lend(self.gram_weight, self.model, self.gram)
-
     def _model(self, q: Array, l1: Array, stale: float) -> None:
         """See to it that the model has every column that is not 0 or would not stay so, at row weights that are not stale."""
-        size = np.abs(q)
+        size, model = np.abs(q), self.model
         needed = (self.b != 0) | (size > l1) | (l1 == 0)
-        if not len(self.model) or self._drift() > stale:
-            return self._renew(np.flatnonzero(needed | (size > self.soon * l1) if self.tall else needed), stale)
+        soon = needed | (size > self.soon * l1) if self.tall else needed  # one more column costs as much as reading all
+        if model.staleness(self.h) > stale:
+            return model.renew(self.h, np.flatnonzero(soon), stale)
         missing = needed.copy()
-        missing[self.model] = False
-        if not missing.any() or self._borrow(np.flatnonzero(needed), stale):
-            return None
-        if self.tall:  # one more column costs as much as reading all, so those that will be needed soon come too
-            missing = needed | (size > self.soon * l1)
-            missing[self.model] = False
-        more = np.flatnonzero(missing).astype(np.int32)
-        have = len(self.model)
-        self._room(have + len(more), have)
-        self.model = np.concatenate([self.model, more])
-        self.access.gram(self.gram_weight, self.model, have, self.gram)
-        self._lend()
+        missing[model.index] = False
+        if missing.any() and not model.borrow(self.h, np.flatnonzero(needed), stale):
+            soon[model.index] = False
+            model.grow(np.flatnonzero(soon))
         return None
-
-    def _staleness(self, weight: Array) -> tuple[float, float]:
-        """Relative change of the row weights from those of a model, apart from a factor common to all; and that factor."""
-        some = slice(None, None, max(1, self.access.rows // _SOME))
-        old, new = weight[some], self.h[some] / self.weight_sum
-        used = new > 0  # rows that others have and this problem does not are no change
-        then, now, both = float(np.add.reduce(old)), float(np.add.reduce(new)), float(np.add.reduce(old[used]))
-        if not (both > 0 and now > 0):
-            return math.inf, 1.0
-        return float(np.add.reduce(np.abs(new[used] - (now / both) * old[used]))) / now, now / then
-
-    def _drift(self) -> float:
-        """How stale the model is."""
-        if self.drift is None:
-            self.drift, self.factor = self._staleness(self.gram_weight)
-        return self.drift
 
     # ---- one alpha -------------------------------------------------------------------------------------------------
 
@@ -262,18 +152,19 @@ class Columnwise:
         for step in range(1, self.max_iter + 1):
             q = self.score / -self.weight_sum
             self._model(q, l1, stale)
-            if len(self._look_at(self.model)):
+            at, by = self.model.index, self.model.factor
+            if len(self._look_at(at)):
                 q = self.score / -self.weight_sum
-            at = self.model
             tolerance = math.sqrt(floor / len(at))
             tight = self.constant or before <= 1e4 * floor or _INEXACT * math.sqrt(before) <= tolerance
             tolerance = tolerance if tight else _INEXACT * math.sqrt(before)
-            by = self.factor
             trial, slope = self.b[at], q[at] / by
             ahead = None
             if self.ahead is not None:  # the model is as good there as here
                 ahead, self.ahead = np.concatenate([self.ahead, np.zeros(len(self.b) - len(self.ahead))])[at], None
-            self.descender(self.gram, trial, slope, l1[at] / by, l2[at] / by, self.box.keep(at), groups, tolerance / math.sqrt(by), self.version, ahead)
+            self.descender(
+                self.model.gram, trial, slope, l1[at] / by, l2[at] / by, self.box.keep(at), groups, tolerance / math.sqrt(by), self.model.version, ahead
+            )
             slope *= by
             part, old = trial - self.b[at], self.b[at]
             penalty = float((l1[at] * (np.abs(trial) - np.abs(old))).sum() + 0.5 * (l2[at] * part * (trial + old)).sum())
@@ -286,7 +177,7 @@ class Columnwise:
             end = self.b.copy()
             end[at] = trial
             if not self._advance(end, move, linear, l1, l2):
-                if self.fresh:
+                if self.model.fresh:
                     return step, decrease <= 1e3 * floor
                 stale = 0.0
                 continue
@@ -302,28 +193,33 @@ class Columnwise:
         """Step towards the trial point as far as the objective falls; whether it did."""
         now, t = self._objective(self.deviance, self.b, l1, l2), 1.0
         for _ in range(40):
-            deviance, score = self._go(t * move)
+            found = self._go(t * move)
             b = trial if t == 1.0 else self.b + t * move
-            if self._objective(deviance, b, l1, l2) <= now + 1e-4 * t * linear + 32e-16 * abs(now):
-                self._accept(b, deviance, score)
+            if self._objective(found.deviance, b, l1, l2) <= now + 1e-4 * t * linear + 32e-16 * abs(now):
+                self._accept(b, found)
                 return True
             t *= 0.5
         return False
 
-    def _go(self, move: Array) -> tuple[float, Array]:
-        """Evaluate the objective's parts after the move; the score is of the columns ``seeing``."""
-        self.seeing = None
+    def _go(self, move: Array) -> _There:
+        """The objective's parts after the move."""
+        seeing = None
         if self.access.whole and self.settled:
-            seeing = move != 0
-            seeing[self.model] = True
-            self.seeing = np.flatnonzero(seeing)
-        return self.access.advance(self.eta, move, self.information, *self.trial, self.seeing)
+            looked = move != 0
+            looked[self.model.index] = True
+            seeing = np.flatnonzero(looked)
+        return _There(*self._advanced(move, seeing), seeing)
+
+    def _advanced(self, move: Array, index: Array | None) -> tuple[float, Array]:
+        return self.access.advance(self.eta, move, self.information, *self.trial, index=index)
 
     def _look_at(self, columns: Array) -> Array:
         """Make the score of those columns one of now; which of them it was not."""
-        late = np.setdiff1d(columns, self.seeing) if self.seeing is not None else columns[:0]
+        if self.seeing is None:
+            return columns[:0]
+        late = np.setdiff1d(columns, self.seeing)
         if len(late):
-            _, self.score[late] = self.access.advance(self.eta, np.zeros(len(self.b)), self.information, *self.trial, late)
+            self.score[late] = self._advanced(np.zeros(len(self.b)), late)[1]
             self.seeing = np.union1d(late, self.seeing)
         return late
 
@@ -332,12 +228,13 @@ class Columnwise:
         late = self._look_at(np.arange(len(self.b)))
         return bool((np.abs(self.score[late]) / self.weight_sum > l1[late]).any())
 
-    def _accept(self, b: Array, deviance: float, score: Array) -> None:
-        """The trial point is where we are."""
-        eta, v, h = self.trial
-        self.trial, (self.eta, self.v, self.h) = (self.eta, self.v, self.h), (eta, v, h)
-        self.b, self.deviance, self.drift, self.fresh = b, deviance, None, False
-        self.score[slice(None) if self.seeing is None else self.seeing] = score
+    def _accept(self, b: Array, found: _There) -> None:
+        """The point just evaluated is where we are."""
+        here, there = (self.eta, self.v, self.h), self.trial
+        self.trial, (self.eta, self.v, self.h) = here, there
+        self.b, self.deviance, self.seeing = b, found.deviance, found.seeing
+        self.score[slice(None) if found.seeing is None else found.seeing] = found.score
+        self.model.moved()
 
     def possible(self, threshold: Array) -> Array:
         """Columns left out that could reach the threshold, scanned again where what is known does not exclude them."""
@@ -359,16 +256,17 @@ class Columnwise:
         """Begin at a sample's solution, and go from there as far as its model leads; all columns are taken."""
         move, self.null = np.zeros(self.size), sample.null
         move[point.index] = point.values
-        self._accept(move, *self._go(move))
-        self.model = np.asarray(sample.access.taken, dtype=np.int32)[sample.model]
-        self.gram, self.gram_weight, self.soon = sample.gram, self.h / self.weight_sum, _NOW
+        self._accept(move, self._go(move))
+        index, self.soon = np.asarray(sample.access.taken, dtype=np.int32)[sample.model.index], _NOW
+        self.model.adopt(index, sample.model.gram, self.h / self.weight_sum)
         l1 = np.full(self.size, 1e250)
-        l1[self.model] = point.alpha * self.l1[self.model]
+        l1[index] = point.alpha * self.l1[index]
         own = self.left, self.max_iter, self.stale
         self.left, self.max_iter, self.stale = 1e-6, 4, math.inf
         self.solve_working(l1, point.alpha * self.l2)
         self.left, self.max_iter, self.stale = own
-        self.model, self.settled = self.model[:0], False
+        self.model.clear()
+        self.settled = False
 
     def first_alpha(self) -> float:
         """The least alpha at which every penalised coefficient is 0."""
@@ -405,18 +303,18 @@ class Columnwise:
         move -= self.b
         return move if move.any() else None
 
-    def _go_ahead(self) -> None:
+    def _go_ahead(self, move: Array) -> None:
         """Make the move, so that the model is one of there."""
-        deviance, score = self._go(self.ahead)
-        if math.isfinite(deviance):
-            self._accept(self.b + self.ahead, deviance, score)
-        self.ahead = None
+        found = self._go(move)
+        if math.isfinite(found.deviance):
+            self._accept(self.b + move, found)
 
     def at(self, alpha: float, last: float | None = None, guide: tuple[Point, Point] | None = None) -> Point:
         """The solution at alpha, from that at the ``last`` one; ``guide`` are another problem's solutions there and here."""
         self.ahead = None if last is None else self._extrapolated(alpha, last, guide)
         if self.ahead is not None and not self.constant:
-            self._go_ahead()
+            self._go_ahead(self.ahead)
+            self.ahead = None
         threshold = alpha * self.pieces.l1
         expected = threshold if last is None else np.maximum(2 * alpha - last, 0.5 * alpha) * self.pieces.l1
         if self.tall:
@@ -452,8 +350,3 @@ class Columnwise:
         for k, alpha in enumerate(alphas):
             yield self.at(float(alpha), last, (guide[k - 1], guide[k]) if guide is not None and k else None)
             last = float(alpha)
-
-
-def _product(u: Array, v: Array) -> float:
-    """u'v by one thread: those of a BLAS would linger into the next pass."""
-    return float(np.einsum("i,i->", u, v))

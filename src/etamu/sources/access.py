@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -166,7 +166,8 @@ class PlainColumns(Columns):
         return out
 
 
-class Model(NamedTuple):
+@dataclass
+class Model:
     """X' diag(weight) X of the columns ``index`` of those taken."""
 
     weight: Array
@@ -222,9 +223,7 @@ class Access:
         self.member = np.concatenate([self.member, self.columns.hold(wanted)])
         self.taken += wanted.tolist()
 
-    def advance(
-        self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array, index: Array | None = None
-    ) -> tuple[float, Array]:
+    def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array, *, index: Array | None = None) -> tuple[float, Array]:
         """Go to eta = base + the columns taken times ``move``: the deviance there, the terms of each row, and x_j'v of the columns taken.
 
         With ``index`` of these columns alone; no other may move.

@@ -1,0 +1,130 @@
+"""X'WX of the columns that matter, at row weights that may be a little old: what steps over columns are made with.
+
+Weights that have all swollen or shrunk alike have not grown old: the model is then taken so many times.  Solvers on the same columns lend each
+other their models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = ["ColumnModel", "Grams", "Lent"]
+
+Array = np.ndarray[Any, Any]
+_IDLE = 1.2  # columns of the model over those that it needs, beyond which it is made of these alone
+_SOME = 2_000  # rows that tell how stale row weights are
+
+
+class Lent(Protocol):
+    """A model that another solver on the same columns has made: X' diag(weight) X of the columns ``index``."""
+
+    weight: Array
+    index: Array
+    gram: Array
+
+
+class Grams(Protocol):
+    """Where models come from."""
+
+    rows: int
+    sum_weight: float
+
+    def gram(self, weight: Array, member: Array, first: int, out: Array) -> None: ...
+    def lend(self, weight: Array, index: Array, gram: Array) -> bool: ...
+    def lent(self) -> Sequence[Lent]: ...
+
+
+class ColumnModel:
+    """``gram`` has a row for each of the columns taken that ``index`` names, in its upper left corner.
+
+    ``version`` is another one whenever those columns are in another order; ``factor`` is what the row weights have swollen by, and ``fresh`` says
+    that they are those of now.
+    """
+
+    def __init__(self, source: Grams) -> None:
+        self.source, self.version, self.factor, self.fresh = source, 0, 1.0, False
+        self.shared = False  # whether others use the numbers too
+        self.clear()
+
+    def clear(self) -> None:
+        """No column."""
+        self.index, self.gram, self.weight = np.zeros(0, dtype=np.int32), np.empty((0, 0), dtype=np.float32), np.empty(0)
+        self.drift: float | None = math.inf
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def moved(self) -> None:
+        """The row weights are others now."""
+        self.drift, self.fresh = None if len(self) else math.inf, False
+
+    def staleness(self, h: Array) -> float:
+        """Relative change of the row weights since the model was made."""
+        if self.drift is None:
+            self.drift, self.factor = self._compared(self.weight, h)
+        return self.drift
+
+    def renew(self, h: Array, needed: Array, stale: float) -> None:
+        """A model of the columns needed, at the row weights h, or one lent that is not staler than that."""
+        if stale > 0 and self.borrow(h, needed, stale):
+            return
+        more = np.setdiff1d(needed, self.index)
+        if len(self) + len(more) <= _IDLE * len(needed) + 16:  # the order of the old ones stays, and what is kept for it helps on
+            self.index = np.concatenate([self.index, more.astype(np.int32)])
+        else:
+            self.index, self.version = needed.astype(np.int32), self.version + 1
+        self.weight = h / self.source.sum_weight
+        self._room(len(self), 0)
+        self.source.gram(self.weight, self.index, 0, self.gram)
+        self.drift, self.factor, self.fresh = 0.0, 1.0, True
+        self._lend()
+
+    def grow(self, more: Array) -> None:
+        """Columns more, at the row weights of the others."""
+        have = len(self)
+        self._room(have + len(more), have)
+        self.index = np.concatenate([self.index, more.astype(np.int32)])
+        self.source.gram(self.weight, self.index, have, self.gram)
+        self._lend()
+
+    def borrow(self, h: Array, needed: Array, stale: float) -> bool:
+        """Use a model that others have made, if one of them will do."""
+        fitting = [m for m in self.source.lent() if m.gram is not self.gram and len(m.index) >= len(needed) and np.isin(needed, m.index).all()]
+        found = [(*self._compared(m.weight, h), m) for m in fitting]
+        drift, factor, model = min(found, key=lambda f: f[0], default=(math.inf, 1.0, None))
+        if model is None or drift > stale:
+            return False
+        self.adopt(model.index, model.gram, model.weight)
+        self.drift, self.factor = drift, factor
+        return True
+
+    def adopt(self, index: Array, gram: Array, weight: Array) -> None:
+        """Use those numbers, which are somebody else's."""
+        if not np.array_equal(self.index, index[: len(self)]):
+            self.version += 1
+        self.index, self.gram, self.weight, self.shared = index, gram, weight, True
+        self.moved()
+
+    def _lend(self) -> None:
+        self.shared = self.source.lend(self.weight, self.index, self.gram)
+
+    def _room(self, size: int, have: int) -> None:
+        """Room for so many columns, the first of them kept; numbers that others use are copied."""
+        if size > len(self.gram) or self.shared:
+            larger = np.zeros((size + size // 2 + 16,) * 2, dtype=np.float32)
+            larger[:have, :have] = self.gram[:have, :have]
+            self.gram, self.shared = larger, False
+
+    def _compared(self, weight: Array, h: Array) -> tuple[float, float]:
+        """Relative change of the row weights from those of a model, apart from a factor common to all; and the factor of the model."""
+        some = slice(None, None, max(1, self.source.rows // _SOME))
+        old, new = weight[some], h[some] / self.source.sum_weight
+        used = new > 0  # rows that others have and this problem does not are no change
+        then, now, both = float(np.add.reduce(old)), float(np.add.reduce(new)), float(np.add.reduce(old[used]))
+        if not (both > 0 and now > 0):
+            return math.inf, 1.0
+        return float(np.add.reduce(np.abs(new[used] - (now / both) * old[used]))) / now, now / then
