@@ -274,6 +274,10 @@ BAD = {
     "unknown term": (lambda: em.glm("y ~ x + g", table(), penalty=em.Lasso(weights={"G": 0})), "`penalty` 'G' does not exist"),
     "unknown chain": (lambda: em.glm("y ~ x + g", table(), penalty=em.Fused("h")), "`penalty` 'h' does not exist"),
     "not a factor": (lambda: em.glm("y ~ x + g", table(), penalty=em.Fused("x")), "no factor in treatment coding"),
+    "dependent": (
+        lambda: em.fit(np.arange(9.0)[:, None] * [1, 2, 0] + np.eye(9)[:, :3] * [0, 0, 1], np.arange(9.0) ** 2, penalty=em.Lasso(0.1, weights=[0, 0, 1])),
+        "leaves column 'x2' free",
+    ),
     "constant": (lambda: em.fit(np.ones((9, 1)), np.arange(9.0), penalty=em.Lasso(1.0)), "aliased with the intercept"),
     "contradiction": (lambda: em.glm("y ~ x", table(), penalty=em.Ridge(1.0), constraints=["x >= 1", "x <= 0"]), "contradict"),
     "ridge too": (lambda: em.glm("y ~ x", table(), penalty=em.Ridge(1.0), ridge=1.0), "do not go together"),

@@ -107,6 +107,67 @@ def test_multinomial_and_factors():
     assert cv.path.coefs.shape == (8, 3, 3)
 
 
+@pytest.mark.parametrize("penalty", [em.MCP(), em.SCAD(gamma=3.7)], ids=["MCP", "SCAD"])
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+def test_concave_paths_are_stationary_and_their_folds_are_paths_of_the_other_rows(penalty, family):
+    X, y, z = data()
+    y = z if family == "binomial" else y
+    cv = em.cross_validate(X=X, y=y, family=family, penalty=penalty, n_alphas=8, folds=3)
+    assert cv.path.converged.all()
+    fold = em.folds(len(y), 3, stratify=y if family == "binomial" else None)
+    rest = em.glm_path(X=X[fold != 1], y=y[fold != 1], family=family, penalty=penalty, alphas=cv.alphas)
+    eta = X[fold == 1] @ rest.coefs.T + rest.intercepts
+    held = y[fold == 1][:, None]
+    deviance = (held - eta) ** 2 if family == "gaussian" else 2 * np.logaddexp(0, np.where(held > 0.5, -eta, eta))
+    np.testing.assert_allclose(cv.fold_metric[1], deviance.mean(axis=0), rtol=1e-6)
+    for alpha, b, constant in zip(cv.path.alphas, cv.path.coefs, cv.path.intercepts):
+        eta = X @ b + constant
+        mu = eta if family == "gaussian" else 1 / (1 + np.exp(-eta))
+        q = -X.T @ (y - mu) / len(y)
+        size, g = np.abs(b), penalty.gamma
+        mcp = np.maximum(alpha - size / g, 0)
+        slope = mcp if isinstance(penalty, em.MCP) else np.where(size <= alpha, alpha, np.maximum(g * alpha - size, 0) / (g - 1))
+        away = np.where(b != 0, np.abs(q + slope * np.sign(b)), np.maximum(np.abs(q) - alpha, 0))
+        assert away.max() < 1e-5 * alpha
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+def test_ridge_paths_have_effective_degrees_of_freedom_and_begin_where_nothing_is_left(family):
+    X, y, z = data()
+    y = z if family == "binomial" else y
+    path = em.glm_path(X=X, y=y, family=family, l1_ratio=0, n_alphas=9)
+    for k in (0, 4, 8):
+        fit = em.fit(X, y, family=family, penalty=em.Ridge(alpha=path.alphas[k]))
+        assert path.df[k] == pytest.approx(fit.edf, rel=1e-4)
+    assert path.df[0] < 1.05
+    assert path.df[-1] > 8.9
+    assert path.alphas[0] > path.best("aic") > path.alphas[-1]
+
+
+@pytest.mark.parametrize("regime", [0, 10**9])
+def test_progress_is_told_of_every_alpha_of_every_fold_and_may_stop_it(regime, monkeypatch):
+    monkeypatch.setattr(regimes, "_COLUMNWISE", regime)
+    X, _, z = data()
+    notes = []
+    em.cross_validate(X=X, y=z, family="binomial", folds=3, n_alphas=6, control=em.Control(progress=lambda step: notes.append(step.note)))
+    for whose in ("", *(f", without fold {k} of 3" for k in (1, 2, 3))):
+        assert [n.split(":")[0] for n in notes if n.startswith("alpha") and n.split(" of 6")[1].startswith(f"{whose}:")] == [
+            f"alpha {k} of 6{whose}" for k in range(1, 7)
+        ]
+
+    class StopError(Exception):
+        pass
+
+    def stop(step):
+        if "alpha 3" in step.note:
+            raise StopError
+
+    with pytest.raises(StopError):
+        em.glm_path(X=X, y=z, family="binomial", n_alphas=6, control=em.Control(progress=stop))
+    with pytest.raises(StopError):
+        em.cross_validate(X=X, y=z, family="binomial", n_alphas=6, control=em.Control(progress=stop))
+
+
 BAD = {
     "one class": (lambda X, y, z: em.cross_validate(X=X, y=z, family="binomial", folds=np.where(z == 1, 0, 1)), "classes of y"),
     "folds": (lambda X, y, z: em.cross_validate(X=X, y=y, folds=1), "`k` is 1"),
@@ -114,7 +175,7 @@ BAD = {
     "single": (lambda X, y, z: em.cross_validate(X=X, y=y, folds=np.zeros(len(y), int)), "fewer than two"),
     "metric": (lambda X, y, z: em.cross_validate(X=X, y=y, metric="foo"), "metric"),
     "auc": (lambda X, y, z: em.cross_validate(X=X, y=y, metric="auc"), "binomial"),
-    "concave": (lambda X, y, z: em.cross_validate(X=X, y=y, penalty=em.MCP()), "concave"),
+    "weightless": (lambda X, y, z: em.cross_validate(X=X, y=y, weights=(np.arange(240) > 79) * 1.0, folds=np.arange(240) // 80), "rows of fold 1"),
     "groups": (lambda X, y, z: em.folds(10, 3, groups=np.repeat([0, 1], 5)), "2 groups"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,13 @@ from etamu.penalised import Prepared, alphas_from, prepare, read_bounds
 from etamu.penalties import ElasticNet
 from etamu.penalties.base import Penalty, check_share
 from etamu.reading import read_either
-from etamu.solvers.base import Control
+from etamu.solvers.base import Control, Step
 from etamu.solvers.columnwise import Point
 
 __all__ = ["Path", "glm_path", "read_alphas", "read_control", "read_penalty", "trace_path"]
 
 Array = np.ndarray[Any, Any]
+_LASSO_OF_RIDGE = 1e-3  # l1_ratio of the elastic net whose first alpha is a ridge path's, as in glmnet
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Path:
     """Penalised fits at falling alphas.
 
     ``coefs`` has shape (n_alphas, p), or (n_alphas, p, K) for K classes, without the intercept, which is in ``intercepts``; ``names`` are the p columns.
-    ``residuals`` says how exactly each is a solution: the largest distance of the score from the penalty's subdifferential, over alpha.
+    ``df`` counts the coefficients that are not 0; of a ridge penalty alone it is tr (H + P)^-1 H.  ``residuals`` says how exactly each is a
+    solution: the largest distance of the score from the penalty's subdifferential, over alpha.
     """
 
     names: tuple[str, ...]
@@ -50,6 +52,7 @@ class Path:
     link: Link
     solver: str
     reason: str
+    intercept: bool = True
     spec: DesignSpec | None = field(default=None, repr=False, compare=False)
     sum_weight: float = field(default=math.nan, repr=False)
 
@@ -73,7 +76,7 @@ class Path:
         k = self.index(alpha)
         if self.coefs.ndim == 3:
             raise UndefinedStatisticError("a multinomial path has coefficients for each class; read `coefs[path.index(alpha)]`.")
-        return {"Intercept": float(self.intercepts[k]), **{n: float(b) for n, b in zip(self.names, self.coefs[k]) if b != 0}}
+        return {**({"Intercept": float(self.intercepts[k])} if self.intercept else {}), **{n: float(b) for n, b in zip(self.names, self.coefs[k]) if b != 0}}
 
     def criterion(self, name: str = "bic") -> Array:
         """AIC, AICc, BIC or EBIC (Chen & Chen 2008, doi:10.1093/biomet/asn034) at each alpha, with ``df`` parameters; differences are what counts.
@@ -82,6 +85,10 @@ class Path:
         """
         chosen("name", name, ["aic", "aicc", "bic", "ebic"])
         n = self.nobs
+        if np.isnan(self.df).any():
+            raise UndefinedStatisticError(
+                f"the degrees of freedom of a ridge fit of {len(self.names):,} columns are not known; choose alpha by em.cross_validate."
+            )
         with np.errstate(divide="ignore"):
             fit = self.deviance if self.family.dispersion_known else n * np.log(self.deviance / n)
         df = self.df
@@ -118,6 +125,7 @@ def _log_choose(p: int, k: int) -> float:
     return math.lgamma(p + 1) - math.lgamma(min(k, p) + 1) - math.lgamma(p - min(k, p) + 1)
 
 
+@np.errstate(all="ignore")
 def glm_path(
     formula: str | None = None,
     data: Any = None,
@@ -152,7 +160,8 @@ def glm_path(
     penalty : any of ``em.ElasticNet, em.Lasso, em.GroupLasso, em.Fused, ...`` or a sum of them, taken alpha times; its own alpha counts as 1.
     l1_ratio : without ``penalty``: that of an elastic net; 1, the lasso, if it is not given.
     alphas : the sequence, else ``n_alphas`` of them, equally spaced in logarithms, from the least alpha that sets every penalised coefficient to 0
-        down to ``alpha_min_ratio`` times it (1e-4; 1e-2 where there are more columns than rows).
+        down to ``alpha_min_ratio`` times it (1e-4; 1e-2 where there are more columns than rows).  A ridge path, of which no alpha does that, goes from
+        the first alpha of the elastic net with l1_ratio 0.001 down to 1e-6 times it.
     constraints : ``em.Box(lower=, upper=)``, bounds of coefficients.
 
     Raises
@@ -183,40 +192,46 @@ def glm_path(
 
 def trace_path(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, alphas: Array | None, count: int, ratio: float | None) -> Path:
     """The path of a prepared problem."""
-    _refuse_concave(prepared)
     engine = prepared.engine()
+    steepest = engine.steepest()
     engine.begin()
     if alphas is None:
-        alphas = alphas_from(*_range(engine.first_alpha(), prepared, count, ratio))
-    return assembled(prepared, spec, penalty, list(engine.path(alphas)))
+        alphas = alphas_from(*_range(engine.first_alpha(), steepest, prepared, count, ratio))
+    return assembled(prepared, spec, penalty, followed(engine.path(alphas), len(alphas), prepared))
+
+
+def followed(points: Iterator[Point], count: int, prepared: Prepared, whose: str = "") -> list[Point]:
+    """The points of a path, of each of which progress is told: in a pass's place, with a note that says which it is."""
+    found, progress = [], prepared.control.progress
+    for k, point in enumerate(points, 1):
+        found.append(point)
+        if progress is not None:
+            progress(Step(float(prepared.problem.rows), 1, "double", point.deviance, None, f"alpha {k} of {count}{whose}: {point.alpha:.4g}"))
+    return found
 
 
 def alphas_of(prepared: Prepared, alphas: Array | None, count: int, ratio: float | None) -> Array:
     """The alphas given, or those that suit the data."""
-    _refuse_concave(prepared)
     if alphas is not None:
         return alphas
     engine = prepared.engine()
+    steepest = engine.steepest()
     engine.begin()
-    return alphas_from(*_range(engine.first_alpha(), prepared, count, ratio))
+    return alphas_from(*_range(engine.first_alpha(), steepest, prepared, count, ratio))
 
 
-def _refuse_concave(prepared: Prepared) -> None:
-    if prepared.pieces.concave is not None:
-        raise SpecificationError("`penalty` is concave (MCP, SCAD), whose solutions are found one alpha at a time; use em.fit(..., penalty=...).")
-
-
-def _range(first: float, prepared: Prepared, count: Any, ratio: float | None) -> tuple[float, int, float]:
+def _range(first: float, steepest: float, prepared: Prepared, count: Any, ratio: float | None) -> tuple[float, int, float]:
     if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
         raise SpecificationError(f"`n_alphas` is {count!r}; pass a whole number that is 1 or more.")
     p = prepared.problem.design.width
-    ratio = (1e-2 if p > prepared.problem.rows else 1e-4) if ratio is None else ratio
+    selects = bool(prepared.pieces.l1.any() or prepared.pieces.groups)
+    ratio = (1e-6 if not selects else 1e-2 if p > prepared.problem.rows else 1e-4) if ratio is None else ratio
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float, np.number)) or not 0 < ratio < 1:
         raise SpecificationError(f"`alpha_min_ratio` is {ratio!r}; pass a number between 0 and 1.")
     if not first > 0:
-        if prepared.pieces.l1.any() or prepared.pieces.groups:
+        if selects:
             return 1e-3, int(count), ratio
-        first = 1.0  # no alpha of a ridge penalty sets coefficients to 0
+        first = steepest / _LASSO_OF_RIDGE if steepest > 0 else 1.0  # no alpha of a ridge penalty sets coefficients to 0
     return first, int(count), float(ratio)
 
 
@@ -232,7 +247,7 @@ def assembled(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, poi
         intercepts=beta[:, 0] if at else np.zeros((len(points), *beta.shape[2:])),
         deviance=np.array([point.deviance for point in points]),
         null_deviance=_null_deviance(prepared),
-        df=np.array([_freedom(prepared, b, at) for b in beta]),
+        df=np.array([_freedom(prepared, b, at) if point.freedom is None else point.freedom for point, b in zip(points, beta)]),
         residuals=np.array([point.residual for point in points]),
         converged=np.array([point.converged for point in points]),
         steps=np.array([point.steps for point in points]),
@@ -242,6 +257,7 @@ def assembled(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, poi
         link=problem.link,
         solver=prepared.solver,
         reason=prepared.reason,
+        intercept=prepared.intercept,
         spec=spec,
     )
 

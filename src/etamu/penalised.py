@@ -22,13 +22,15 @@ from etamu.solvers.base import Control
 from etamu.solvers.columnwise import Columnwise, Point
 from etamu.solvers.descent import Bounds
 from etamu.solvers.gramwise import Gramwise
+from etamu.solvers.linalg import dependent_columns
 from etamu.solvers.polyhedron import Rows
-from etamu.sources.access import Access, open_columns
+from etamu.solvers.reweighted import Reweighted
+from etamu.sources.access import Access, is_narrow, open_columns
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.standardise import standardise
 from etamu.starting import approach, default_start
-from etamu.sums import Objective
+from etamu.sums import Arrow, Objective, Request
 from etamu.traits import cheap_arithmetic, is_wide
 
 __all__ = ["Engine", "NotBoundsError", "Prepared", "alphas_from", "columns_of", "prepare", "read_bounds", "solve_at"]
@@ -52,8 +54,8 @@ class Engine(Protocol):
     left: float
 
     def begin(self) -> None: ...
-    def change(self, pieces: Pieces) -> None: ...
     def first_alpha(self) -> float: ...
+    def steepest(self) -> float: ...
     def at(self, alpha: float, last: float | None = None) -> Point: ...
     def pass_by(self, alpha: float) -> None: ...
     def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]: ...
@@ -76,17 +78,35 @@ class Prepared:
         """The solver, before its first step."""
         problem, control = self.problem, self.control
         if self.solver == "columnwise":
-            return self.columns()
+            assert isinstance(problem, Problem)
+            return self.among(Access(open_columns(problem, control.threads), problem))
         return self.over(open_source(problem, control.threads).sum, start)
 
     def columns(self, whole: bool = False) -> Columnwise:
         """The solver over columns, which are all taken at once where ``whole`` asks for that and there are many rows of each."""
         assert isinstance(self.problem, Problem)
-        return self.among(Access(open_columns(self.problem, self.control.threads, whole), self.problem))
+        return self._columnwise(Access(open_columns(self.problem, self.control.threads, whole), self.problem))
 
-    def among(self, access: Access) -> Columnwise:
+    def among(self, access: Access) -> Engine:
         """The solver over columns, whoever multiplies them."""
-        return Columnwise(access, self.pieces, self.bounds, self.control.information, self.control.max_iter, self._least_squares)
+        return self._for_concave(self._columnwise(access))
+
+    def _columnwise(self, access: Access) -> Columnwise:
+        convex = replace(self.pieces, concave=None)
+        return Columnwise(access, convex, self.bounds, self._steps, self.control.max_iter, self._unit, self._least_squares)
+
+    def _for_concave(self, engine: Columnwise | Gramwise) -> Engine:
+        """The solver of a concave penalty, if this is one, by one of convex ones."""
+        if self.pieces.concave is None:
+            return engine
+        return Reweighted(engine, self.pieces, self._unit)
+
+    @property
+    def _unit(self) -> Array:
+        """What a coefficient of each coordinate is in the user's units."""
+        width = self.problem.design.width
+        scale = np.ones(width) if self.scaling.scale is None else self.scaling.scale
+        return np.tile(scale, len(self.pieces.l1) // width)
 
     @property
     def quadratic(self) -> bool:
@@ -94,17 +114,24 @@ class Prepared:
         return self._least_squares and self.solver == "gramwise"
 
     @property
+    def _steps(self) -> str:
+        """The information that makes steps: the observed one ends quadratically, where it is positive."""
+        canonical = self.problem.equations is not None or self.problem.link.name == self.problem.family.canonical
+        return "expected" if canonical else "curved"
+
+    @property
     def _least_squares(self) -> bool:
         return isinstance(self.problem.family, Gaussian) and self.problem.link is LINKS["identity"]
 
-    def over(self, objective: Objective, start: Array | None = None) -> Gramwise:
+    def over(self, objective: Objective, start: Array | None = None) -> Engine:
         """The solver over sums, whoever adds them."""
         problem, control = self.problem, self.control
         beta = default_start(problem, open_source(problem, control.threads), self.intercept) if start is None else start
-        return Gramwise(
-            objective, beta, self.pieces, self.bounds, control.information, control.max_iter,
+        engine = Gramwise(
+            objective, beta, replace(self.pieces, concave=None), self.bounds, self._steps, control.max_iter, self._unit,
             quadratic=self.quadratic, wide=is_wide(problem), cheap=cheap_arithmetic(problem),
         )  # fmt: skip
+        return self._for_concave(engine)
 
     def on(self, problem: Problem) -> Prepared:
         """The same of other rows, on the same scale."""
@@ -235,8 +262,26 @@ def prepare(
         own, bounds = own.repeated(problem.equations, getattr(penalty, "grouped", False)), Bounds.none(columns.width * problem.equations)
     elif getattr(penalty, "grouped", False):
         raise SpecificationError("`grouped` joins the classes of a multinomial response; this model has one equation.")
+    _refuse_dependent(scaled, pieces)
     solver, reason = _choose(scaled, own)
     return Prepared(scaled, scaling, own, bounds, intercept, control, solver, reason)
+
+
+def _refuse_dependent(problem: Problem | Streamed, pieces: Pieces) -> None:
+    """Columns without any penalty must have one solution among themselves; a penalty tells dependent columns apart."""
+    free = (pieces.l1 == 0) & (pieces.l2 == 0)
+    free[[j for run in (*pieces.groups, *pieces.chains) for j in run]] = False
+    if pieces.quadratic is not None:
+        free &= ~pieces.quadratic.any(axis=0)
+    at = np.flatnonzero(free)
+    if not 1 < len(at) <= _GRAM_MOST:
+        return
+    plain = problem.keep(at.tolist()).change(family=Gaussian(), link=LINKS["identity"], equations=None, reference=None)
+    information = open_source(plain, None).sum(Request(np.zeros(len(at)), 2)).information
+    gone = dependent_columns(information.dense() if isinstance(information, Arrow) else np.asarray(information))
+    if gone:
+        name = problem.design.names[at[gone[0]]]
+        raise SpecificationError(f"`penalty` leaves column {name!r} free, which is a linear combination of other free columns; penalise it, or drop it.")
 
 
 def _bounded(pieces: Pieces, columns: Columns, rows: Rows) -> tuple[Pieces, Array, Array]:
@@ -331,9 +376,7 @@ def solve_at(prepared: Prepared, alpha: float) -> tuple[Point, Engine]:
         engine.begin()
     left = _ALONE[problem_size(prepared.problem) > _MANY]
     engine.left = left
-    if pieces.concave is not None:
-        return _reweighted(prepared, engine, alpha), engine
-    if straight or not pieces.l1.any():
+    if straight or pieces.concave is not None or not pieces.l1.any():
         return engine.at(alpha), engine
     return _down_to(engine, alpha), engine
 
@@ -356,9 +399,12 @@ def _by_sample(prepared: Prepared, alpha: float) -> tuple[Point, Engine] | None:
     if not isinstance(problem, Problem) or prepared.solver != "columnwise" or prepared.pieces.concave is not None or problem.within is not None:
         return None
     count = max(problem.rows // _SAMPLED, _SAMPLE_ROWS * problem.design.width)
-    if 2 * count > problem.rows or problem_size(problem) < _MANY:
+    if 2 * count > problem.rows or not is_narrow(problem):
         return None
-    rough = prepared.on(_some_rows(problem, count)).columns()
+    some = _some_rows(problem, count)
+    if some.weight is not None and not np.count_nonzero(some.weight) > 0.5 * count:  # the rows that count lie elsewhere
+        return None
+    rough = prepared.on(some).columns()
     rough.begin()
     rough.left = _ROUGH
     start = _down_to(rough, alpha * math.sqrt(problem.rows / count))  # below that a sample fits its own noise
@@ -391,31 +437,6 @@ def _near(prepared: Prepared) -> Array | None:
     start = default_start(problem, source, prepared.intercept)
     near = np.asarray(approach(source, problem, start, control.information, control).beta, dtype=float)
     return near if np.isfinite(near).all() else start
-
-
-def _reweighted(prepared: Prepared, engine: Engine, alpha: float) -> Point:
-    """Local linear approximation of a concave penalty: lassos weighed by its slopes at the last solution."""
-    rule, scale = prepared.pieces.concave, np.ones(prepared.problem.design.width) if prepared.scaling.scale is None else prepared.scaling.scale
-    base = prepared.pieces
-    weight = base.l1 / scale  # of alpha, in the user's units
-    point = _with(engine, replace(base, concave=None)).at(alpha, None)
-    for _ in range(200):
-        b = np.zeros(len(base.l1))
-        b[point.index] = point.values
-        slope = rule.slope(alpha * weight, b * scale) / alpha if alpha > 0 else weight
-        new = _with(engine, replace(base, l1=slope * scale, concave=None)).at(alpha, None)
-        moved = np.zeros(len(base.l1))
-        moved[new.index] = new.values
-        point = new
-        if np.abs(moved - b).max(initial=0.0) <= 1e-10 * np.abs(moved).max(initial=1e-300):
-            return point
-    return replace(point, converged=False)
-
-
-def _with(engine: Engine, pieces: Pieces) -> Engine:
-    """The engine, to go on with another penalty."""
-    engine.change(pieces)
-    return engine
 
 
 def read_bounds(constraints: Any, built: Any) -> Any:

@@ -42,7 +42,8 @@ def _weighted(terms: RowTerms, w: Array) -> RowTerms:
 
 @np.errstate(all="ignore")
 def row_terms(family: Family, link: Link, y: Array, eta: Array, w: Array, information: str = "expected") -> RowTerms:
-    """Contributions of each row to deviance, Pearson sum, score and information.
+    """Contributions of each row to deviance, Pearson sum, score and information: "expected", "observed", or "curved", which is the
+    observed one or a tenth of the expected one, whichever is more: for steps, which need one that is positive.
 
     A row whose mean leaves the family's mean space has no density: its deviance is infinite and it adds nothing else.
 
@@ -58,6 +59,8 @@ def row_terms(family: Family, link: Link, y: Array, eta: Array, w: Array, inform
         return _weighted(RowTerms(*own), w)
     mean = Mean(link, eta)
     weight = family.information_weight(mean) if information == "expected" else family.observed_weight(y, mean)
+    if information == "curved":
+        weight = np.maximum(weight, 0.1 * family.information_weight(mean))
     terms = RowTerms(family.deviance_at(y, mean), family.pearson_at(y, mean), family.score_at(y, mean), weight)
     return _weighted(_within_range(terms, ~_has_density(family, mean), np.isnan(eta)), w)
 

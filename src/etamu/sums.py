@@ -21,7 +21,7 @@ class Request:
     ----------
     beta : coefficients, shape (p,) or (p, q).
     order : 0 the deviance, 1 also the score, 2 also the information.
-    information : "expected" or "observed".
+    information : "expected", "observed", or "curved": observed, but at least a tenth of expected in each row (for steps).
     arithmetic : "double"; "single" for a Gram of float32 products summed in float64 (steps only, never reported); or
         "extended" for residuals, deviance and score in the machine's long double (form "factor" only).
     form : "gram" for X'WX, or "factor" for the triangular R of W^(1/2) [X, z] (ill-conditioned X; a mergeable QR).

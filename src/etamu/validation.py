@@ -18,7 +18,7 @@ from etamu.families import Family, resolve_family
 from etamu.folding import Folding, read_folds
 from etamu.inference.table import Table
 from etamu.links import Link, Mean
-from etamu.path import Path, alphas_of, assembled, read_alphas, read_control, read_penalty
+from etamu.path import Path, alphas_of, assembled, followed, read_alphas, read_control, read_penalty
 from etamu.penalised import Engine, Prepared, prepare, read_bounds
 from etamu.penalties.base import Penalty
 from etamu.reading import read_either
@@ -108,6 +108,7 @@ class CrossValidation:
         return plot_validation(self, ax)
 
 
+@np.errstate(all="ignore")
 def cross_validate(
     formula: str | None = None,
     data: Any = None,
@@ -222,9 +223,9 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
 
         return weigh
 
-    def follow(engine: Engine, guide: list[Point] | None = None) -> list[Point]:
+    def follow(engine: Engine, k: int = count, guide: list[Point] | None = None) -> list[Point]:
         engine.begin()
-        return list(engine.path(alphas, guide))
+        return followed(engine.path(alphas, guide), len(alphas), prepared, f", without fold {k + 1} of {count}" if k < count else "")
 
     parts = [without(k) for k in range(count + 1)]
     problem = prepared.problem
@@ -234,10 +235,10 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
         whole = follow(prepared.among(Access(columns, problem)))
         crew = columns.threads if columns.whole else 1
         shared = columns.among(crew)
-        found = one_by_one(count, lambda k: follow(prepared.among(Access(shared, parts[k](problem, 0))), whole), crew)
+        found = one_by_one(count, lambda k: follow(prepared.among(Access(shared, parts[k](problem, 0))), k, whole), crew)
         found.append(whole)
     else:
-        found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective)), prepared.control.threads)
+        found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective), k), prepared.control.threads)
     return found[count], [np.array([prepared.coefficients(point) for point in points]) for points in found[:count]]
 
 
@@ -255,6 +256,10 @@ def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judg
                 values[k] += size * judge(part, y[rows], w[rows], eta[k])
                 sizes[k] += size
         first += part.rows
+    if not sizes.all():
+        raise NotEnoughDataError(
+            f"`folds`: the rows of fold {int(np.flatnonzero(sizes == 0)[0]) + 1} have no weight, so nothing can be judged by them; use fewer folds, or drop those rows."
+        )
     return values / sizes[:, None], sizes
 
 

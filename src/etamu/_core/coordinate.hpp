@@ -78,7 +78,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
     // b_j to where the objective is least along it; how far that was, in units of the model's own length
     double along(int j) {
         const double own = h[int64_t(j) * f.ld + j], total = own + f.l2[j];
-        if (!(total > 0)) return 0;
+        if (!(total > 0)) return flat(j);
         const double z = own * b[j] - slope(j), l1 = f.l1[j];
         double x = z > l1 ? (z - l1) / total : z < -l1 ? (z + l1) / total : 0.0;
         x = std::min(std::max(x, f.low[j]), f.high[j]);
@@ -87,6 +87,16 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         b[j] = x;
         moved(j, by);
         return far;
+    }
+
+    // The same along a column of zeros, of which the objective has the penalty alone
+    double flat(int j) {
+        if (b[j] != 0 && f.l1[j] > 0 && std::abs(slope(j)) <= f.l1[j]) {
+            const double by = std::min(std::max(0.0, f.low[j]), f.high[j]) - b[j];
+            b[j] += by;
+            if (by != 0) moved(j, by);
+        }
+        return 0;
     }
 
     // a group to where a quadratic that bounds the objective is least, several times over

@@ -8,7 +8,7 @@ namespace etamu {
 enum Type : int { F64, F32, I8, I16, I32, I64, U8, U16, U32, U64, BOOL, ONE };
 enum Family : int { GAUSSIAN, BINOMIAL, POISSON, GAMMA, INVERSE_GAUSSIAN, TWEEDIE, NEGATIVE_BINOMIAL, MULTINOMIAL };
 enum Link : int { IDENTITY, LOG, LOGIT, PROBIT, CLOGLOG, LOGLOG, CAUCHIT, INVERSE, INVERSE_SQUARED, SQRT, POWER, SOFTMAX };
-enum Information : int { EXPECTED, OBSERVED };
+enum Information : int { EXPECTED, OBSERVED, CURVED };  // CURVED: observed, but at least a tenth of expected
 enum Arithmetic : int { DOUBLE, SINGLE };
 
 // A strided column of any number type; ONE is the constant 1.  With a table the column is the table's entry at that integer.

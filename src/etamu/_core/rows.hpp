@@ -190,8 +190,9 @@ struct Row { V deviance, score, weight, pearson; };
 
 // score = (y-mu) mu'/V; expected W = mu'^2/V; observed W subtracts (y-mu) d(mu'/V)/deta
 ETAMU_INLINE V observed(V expected, V score, V curve, V slope) { return expected - score * (curve - slope); }
+ETAMU_INLINE V chosen(int information, V observed, V expected) { return information == CURVED ? max(observed, 0.1 * expected) : observed; }
 
-ETAMU_INLINE Row binomial_row(V y, V lp, V lq, V a, V b, V bend, V bend_comp, bool expected) {
+ETAMU_INLINE Row binomial_row(V y, V lp, V lq, V a, V b, V bend, V bend_comp, int information) {
     Row r;
     V z = 1.0 - y;
     r.score = (y == 0.0 ? V{} : y * a) - (z == 0.0 ? V{} : z * b);
@@ -201,7 +202,7 @@ ETAMU_INLINE Row binomial_row(V y, V lp, V lq, V a, V b, V bend, V bend_comp, bo
     V stable = poisson_half_deviance(y, mu, lp) + poisson_half_deviance(z, q, lq);
     r.deviance = 2.0 * (abs(y - mu) < 0.1 * min(y, z) ? stable : entropy);
     r.pearson = r.score * (r.score / r.weight);
-    if (!expected) r.weight = (y == 0.0 ? V{} : y * a * bend) + (z == 0.0 ? V{} : z * b * bend_comp);
+    if (information != EXPECTED) r.weight = chosen(information, (y == 0.0 ? V{} : y * a * bend) + (z == 0.0 ? V{} : z * b * bend_comp), r.weight);
     return r;
 }
 
@@ -241,7 +242,7 @@ template <bool FRACTIONS> ETAMU_INLINE Row logit_row(V y, V eta, V e) {
 // V(mu) = mu^p (p = 1, 2, 3 or Tweedie) or mu + mu^2/theta under the log link
 // e: exp(eta), or exp(-eta) for the families that only meet the ratio y/mu
 ETAMU_INLINE bool inverted(int family) { return family == GAMMA || family == INVERSE_GAUSSIAN; }
-ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, V e, V log_y, bool expected) {
+ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, V e, V log_y, int information) {
     Row r;
     V mu = e;
     V slope;  // V'(mu) mu' / V
@@ -262,19 +263,21 @@ ETAMU_INLINE Row log_link_row(int family, double par, V y, V eta, V e, V log_y, 
         default: r.weight = mu * mu; r.score = (y - mu) * mu; slope = V{};
             r.deviance = (y - mu) * (y - mu); r.pearson = r.deviance;
     }
-    if (!expected) {
+    if (information != EXPECTED) {
+        const V expected = r.weight;
         switch (family) {
             case POISSON: break;                                     // canonical
             case GAMMA: r.weight = r.score + 1.0; break;             // y / mu
             case GAUSSIAN: r.weight = mu * mu - (y - mu) * mu; break;
             default: r.weight = observed(r.weight, r.score, all(1), slope);
         }
+        r.weight = chosen(information, r.weight, expected);
     }
     return r;
 }
 
 // the same families under any other link, from mu, mu' and a = mu'/mu; `edge` allows a mean that rounds to 0
-ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, V lmu, V a, bool expected, bool edge) {
+ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, V lmu, V a, int information, bool edge) {
     Row r;
     V residual = y - mu, inverse = exp(-lmu), t = y * inverse - 1.0, slope;  // slope = V'(mu) mu' / V
     switch (family) {
@@ -294,7 +297,7 @@ ETAMU_INLINE Row general_row(int family, double par, V y, V mu, V dmu, V curve, 
             r.deviance = 2.0 * negative_binomial_half_deviance(y, mu, log(y), lmu, par); break; }
         default: r.score = residual * dmu; r.weight = dmu * dmu; slope = V{}; r.deviance = residual * residual; r.pearson = r.deviance;
     }
-    if (!expected) r.weight = observed(r.weight, r.score, curve, slope);
+    if (information != EXPECTED) r.weight = chosen(information, observed(r.weight, r.score, curve, slope), r.weight);
     // outside the family's mean space the row has no density: an infinite deviance, and nothing to add
     if (family != GAUSSIAN) {
         I inside = edge ? mu >= 0.0 : mu > 0.0;
@@ -365,16 +368,15 @@ template <class Function> ETAMU_INLINE void stage(const double* in, double* out,
     for (int i = 0; i < count; i += L) store(out + i, function(load(in + i)));
 }
 
-template <int FAMILY> inline void log_link_rows(RowBlock& t, int count, double par, bool expected, Totals& totals, Ahead& ahead) {
+template <int FAMILY> inline void log_link_rows(RowBlock& t, int count, double par, int information, Totals& totals, Ahead& ahead) {
     stage(t.eta, t.mu, count, [](V eta) { return exp(inverted(FAMILY) ? -eta : eta); });
     if (FAMILY == POISSON || FAMILY == GAMMA || FAMILY == NEGATIVE_BINOMIAL) stage(t.y, t.log_y, count, [](V y) { return log_inside(y, V{}); });
     each_row(t, count, totals, ahead, [&](int i) {
-        return log_link_row(FAMILY, par, load(t.y + i), load(t.eta + i), load(t.mu + i), load(t.log_y + i), expected);
+        return log_link_row(FAMILY, par, load(t.y + i), load(t.eta + i), load(t.mu + i), load(t.log_y + i), information);
     });
 }
 
 inline void row_terms(const Problem& problem, RowBlock& t, int count, int information, Totals& totals, Ahead& ahead) {
-    const bool expected = information == EXPECTED;
     const int family = problem.family;
     const double par = problem.family_parameter;
     if (family == BINOMIAL && problem.link == LOGIT) {
@@ -389,7 +391,7 @@ inline void row_terms(const Problem& problem, RowBlock& t, int count, int inform
         });
     } else if (family != BINOMIAL && problem.link == LOG) {
         switch (family) {
-#define ETAMU_LOG_LINK(NAME) case NAME: log_link_rows<NAME>(t, count, par, expected, totals, ahead); break;
+#define ETAMU_LOG_LINK(NAME) case NAME: log_link_rows<NAME>(t, count, par, information, totals, ahead); break;
             ETAMU_LOG_LINK(GAUSSIAN) ETAMU_LOG_LINK(POISSON) ETAMU_LOG_LINK(GAMMA) ETAMU_LOG_LINK(INVERSE_GAUSSIAN)
             ETAMU_LOG_LINK(TWEEDIE) ETAMU_LOG_LINK(NEGATIVE_BINOMIAL)
         }
@@ -398,7 +400,7 @@ inline void row_terms(const Problem& problem, RowBlock& t, int count, int inform
         const bool confined = maps_to_unit(problem.link);
         each_row(t, count, totals, ahead, [&](int i) {
             Row r = binomial_row(load(t.y + i), load(t.log_mu + i), load(t.log_comp + i), load(t.a + i), load(t.b + i),
-                                 load(t.bend + i), load(t.bend_comp + i), expected);
+                                 load(t.bend + i), load(t.bend_comp + i), information);
             if (!confined) {
                 V mu = load(t.mu + i), eta = load(t.eta + i);
                 I inside = problem.link == LOG ? eta < 0.0 : (mu > 0.0) & (mu < 1.0);
@@ -412,7 +414,7 @@ inline void row_terms(const Problem& problem, RowBlock& t, int count, int inform
         const bool edge = maps_to_unit(problem.link) || problem.link >= INVERSE_SQUARED;
         each_row(t, count, totals, ahead, [&](int i) {
             return general_row(family, par, load(t.y + i), load(t.mu + i), load(t.dmu + i), load(t.curve + i),
-                               load(t.log_mu + i), load(t.a + i), expected, edge);
+                               load(t.log_mu + i), load(t.a + i), information, edge);
         });
     }
 }

@@ -225,7 +225,7 @@ class Wide {
     // Part by part of the rows, whose number does not depend on the threads; each reads the columns once
     void gram_of_tall(const std::vector<const float*>& x, const float* w, int count, int first, int threads, float* g, int64_t ld) const {
         constexpr int PARTS = 8;
-        const int64_t each = (rows / PARTS + 63) / 64 * 64, size = int64_t(count - first) * count;
+        const int64_t each = (rows + PARTS * 64 - 1) / (PARTS * 64) * 64, size = int64_t(count - first) * count;
         std::vector<double> sums(size_t(PARTS * size), 0.0);
         shared_out(PARTS, 1, threads, [&](int64_t part, int64_t) {
             const int64_t from = part * each, many = std::min(each, rows - from);

@@ -175,6 +175,9 @@ class Design:
             self._made[compute] = self.parts, found
         return found
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_made": {}}  # which may be of this process alone, as addresses are
+
     @property
     def names(self) -> list[str]:
         return [name for part in self.parts for name in part.names]

@@ -83,7 +83,7 @@ def _abridged(value: Any) -> str:
         return "<a fit>"
     if isinstance(value, np.ndarray):
         return f"<array {value.shape}>"
-    text = repr(value)
+    text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 200 else text[:197] + "..."
 
 

@@ -52,7 +52,8 @@ class Control:
     tol : largest predicted error of the coefficients at which the iteration stops, in standard errors (times sqrt(n/1000)
         for more than 1,000 rows, whose standard errors are smaller than the digits anyone reads).
     threads : threads that add rows; None uses every processor.  The result has the same bits for any number.
-    progress : called after each pass with the newest :class:`Step`; it may raise to stop the fit.
+    progress : called after each pass with the newest :class:`Step`, on a path of penalties after each alpha (of a fold by the thread that follows
+        it); it may raise to stop the fit.
     information : "expected" (R's glm) or "observed", the information behind standard errors.
     compress : True to fit on the distinct rows of the design (exact), False never to, None to decide by a sample of the rows.
 

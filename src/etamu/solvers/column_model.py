@@ -36,6 +36,7 @@ class Grams(Protocol):
     def gram(self, weight: Array, member: Array, first: int, out: Array) -> None: ...
     def lend(self, weight: Array, index: Array, gram: Array) -> bool: ...
     def lent(self) -> Sequence[Lent]: ...
+    def fits(self, weight: Array, index: Array) -> bool: ...
 
 
 class ColumnModel:
@@ -83,13 +84,15 @@ class ColumnModel:
         self.drift, self.factor, self.fresh = 0.0, 1.0, True
         self._lend()
 
-    def grow(self, more: Array) -> None:
-        """Columns more, at the row weights of the others."""
+    def grow(self, h: Array, more: Array) -> None:
+        """Columns more, at the row weights of the others; at h for all if those are another solver's that do not suit them."""
+        if not self.source.fits(self.weight, more):
+            return self.renew(h, np.concatenate([self.index, more]), 0.0)
         have = len(self)
         self._room(have + len(more), have)
         self.index = np.concatenate([self.index, more.astype(np.int32)])
         self.source.gram(self.weight, self.index, have, self.gram)
-        self._lend()
+        return self._lend()
 
     def borrow(self, h: Array, needed: Array, stale: float) -> bool:
         """Use a model that others have made, if one of them will do."""

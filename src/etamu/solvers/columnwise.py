@@ -20,7 +20,7 @@ from etamu.solvers.column_model import ColumnModel, Grams
 from etamu.solvers.descent import Bounds, Descender, Groups, distances
 from etamu.solvers.seen import Seen
 
-__all__ = ["ColumnAccess", "Columnwise", "Point"]
+__all__ = ["ColumnAccess", "Columnwise", "Point", "relative"]
 
 Array = np.ndarray[Any, Any]
 _LEFT = (1e-14, 1e-11)  # share of the objective that may be left above its minimum: for few numbers, for many
@@ -31,6 +31,11 @@ _TALL = 20  # rows per column from which reading the rows is what costs
 _SOON = 0.75  # share of its threshold from which a column of a tall design is expected in the model
 _NOW = 0.95  # the same where no smaller alpha follows
 _STALE = 0.1  # relative change of the row weights at which the Gram is made anew
+
+
+def relative(away: Array, l1: Array) -> float:
+    """The largest of the distances, over the largest threshold."""
+    return float(away.max(initial=0.0)) / (float(l1.max(initial=0.0)) or 1.0)
 
 
 class ColumnAccess(Grams, Protocol):
@@ -53,7 +58,7 @@ class ColumnAccess(Grams, Protocol):
 class Point:
     """The solution at one alpha: the coefficients of the columns ``index``, all others being 0, and how exactly it is one.
 
-    ``residual`` is the largest distance of the score from the penalty's subdifferential, over alpha's largest weight.
+    ``residual`` is the largest distance of the score from the penalty's subdifferential, over alpha's largest weight, in the user's units.
     """
 
     alpha: float
@@ -63,6 +68,7 @@ class Point:
     residual: float
     steps: int
     converged: bool
+    freedom: float | None = None  # degrees of freedom, where they are not the number of coefficients
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,9 @@ class _There:
 class Columnwise:
     """The state of a path: coefficients, predictors, and what is known of every column."""
 
-    def __init__(self, access: ColumnAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, constant: bool = False) -> None:
+    def __init__(self, access: ColumnAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, unit: Array, constant: bool = False) -> None:
         self.access, self.pieces, self.bounds, self.information, self.max_iter = access, pieces, bounds, information, max_iter
-        self.weight_sum = access.sum_weight
+        self.weight_sum, self.unit = access.sum_weight, unit
         self.constant = constant  # the row weights are the same everywhere, so the model is exact
         self.size = len(pieces.l1)
         self.eta, self.v, self.h = access.empty(), access.empty(), access.empty()
@@ -136,7 +142,7 @@ class Columnwise:
         missing[model.index] = False
         if missing.any() and not model.borrow(self.h, np.flatnonzero(needed), stale):
             soon[model.index] = False
-            model.grow(np.flatnonzero(soon))
+            model.grow(self.h, np.flatnonzero(soon))
         return None
 
     # ---- one alpha -------------------------------------------------------------------------------------------------
@@ -155,6 +161,8 @@ class Columnwise:
             at, by = self.model.index, self.model.factor
             if len(self._look_at(at)):
                 q = self.score / -self.weight_sum
+            if not len(at):  # all are 0 and stay so
+                return step, True
             tolerance = math.sqrt(floor / len(at))
             tight = self.constant or before <= 1e4 * floor or _INEXACT * math.sqrt(before) <= tolerance
             tolerance = tolerance if tight else _INEXACT * math.sqrt(before)
@@ -181,7 +189,7 @@ class Columnwise:
                     return step, decrease <= 1e3 * floor
                 stale = 0.0
                 continue
-            if tight and (decrease <= floor if step == 1 else decrease * min(decrease, before) <= floor * before):
+            if tight and (decrease <= floor if step == 1 else _remaining(decrease, before) <= floor):
                 return step, True
             if step == 1:
                 self.first = max(decrease, floor)
@@ -280,6 +288,10 @@ class Columnwise:
         exact = self.access.exact(self.v, top.astype(np.int32)) / self.weight_sum / self.pieces.l1[top]
         return max(first, float(np.abs(exact).max()))
 
+    def steepest(self) -> float:
+        """Nothing: of these penalties the first alpha says where a path begins."""
+        return 0.0
+
     def _extrapolated(self, alpha: float, last: float, guide: tuple[Point, Point] | None) -> Array | None:
         """A move towards the solution at alpha from that at the last: as another problem's solutions moved, else as the last ones did.
 
@@ -335,7 +347,9 @@ class Columnwise:
         away = distances(self.b, q, alpha * self.l1, alpha * self.l2, self.box, Groups())
         used = np.flatnonzero((self.b != 0) | (self.l1 == 0))
         scale = alpha * float(self.pieces.l1.max(initial=0.0))
-        return Point(alpha, np.asarray(self.access.taken)[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
+        return Point(
+            alpha, np.asarray(self.access.taken, dtype=np.int64)[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine
+        )
 
     def pass_by(self, alpha: float) -> None:
         """One step towards the solution at alpha, on the way to a smaller one."""
@@ -350,3 +364,8 @@ class Columnwise:
         for k, alpha in enumerate(alphas):
             yield self.at(float(alpha), last, (guide[k - 1], guide[k]) if guide is not None and k else None)
             last = float(alpha)
+
+
+def _remaining(decrease: float, before: float) -> float:
+    """What is left of a decrease by its last step, from the step before: they fall off geometrically, or faster."""
+    return decrease * decrease / (before - decrease) if decrease < before else math.inf

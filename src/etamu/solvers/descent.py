@@ -113,7 +113,9 @@ def _descend(h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds,
 
 def _along(j: int, h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds) -> float:
     total = h[j, j] + l2[j]
-    if not total > 0:
+    if not total > 0:  # a column of zeros, of which the objective has the penalty alone
+        if abs(q[j]) <= l1[j] and l1[j] > 0:
+            b[j] = min(max(0.0, bounds.low[j]), bounds.high[j])
         return 0.0
     z = h[j, j] * b[j] - q[j]
     x = min(max(float(np.sign(z) * max(abs(z) - l1[j], 0.0) / total), bounds.low[j]), bounds.high[j])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from etamu.penalties.pieces import Pieces
-from etamu.solvers.columnwise import Point
+from etamu.solvers.columnwise import Point, relative
 from etamu.solvers.descent import Bounds, Descender, Groups, distances
 from etamu.sums import Arrow, Objective, Request, Sums
 
@@ -21,6 +21,7 @@ __all__ = ["Gramwise"]
 
 Array = np.ndarray[Any, Any]
 _LEFT = 1e-14  # share of the objective that may be left above its minimum
+_FREEDOM_MOST = 500  # coefficients of a ridge penalty whose degrees of freedom are told
 _SLOW = 0.05  # ratio of decreases at which an old information is summed anew
 
 
@@ -31,12 +32,13 @@ class Gramwise:
     """
 
     def __init__(
-        self, objective: Objective, start: Array, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, *, quadratic: bool, wide: bool, cheap: str
-    ) -> None:
+        self, objective: Objective, start: Array, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, unit: Array,
+        *, quadratic: bool, wide: bool, cheap: str,
+    ) -> None:  # fmt: skip
         self.objective, self.information, self.max_iter = objective, information, max_iter
         self.quadratic, self.wide, self.cheap = quadratic, wide, cheap
-        self.shape = start.shape
-        self.pieces, self.bounds = pieces, bounds
+        self.shape, self.unit = start.shape, unit
+        self.pieces, self.bounds, self.null = pieces, bounds, math.inf
         self.b = _flat(start)
         self.descender, self.passes = Descender(), 0
         self.h: Array = np.empty((0, 0))
@@ -114,7 +116,7 @@ class Gramwise:
                 continue
             if self._fresh:
                 model, l2 = self._with_quadratic(pieces)
-            if decrease * min(decrease / before, 1.0) <= floor and (step > 1 or decrease <= floor):
+            if decrease <= floor if step == 1 else decrease * decrease <= floor * max(before - decrease, 0.0):
                 return step, True
             before = decrease
         return self.max_iter, False
@@ -203,6 +205,20 @@ class Gramwise:
             out = max(out, _group_alpha(np.abs(self.slope[list(group)]), self.pieces.l1[list(group)], float(weight)))
         return float(out)
 
+    def steepest(self) -> float:
+        """Where the fit begins, the largest slope over the weight of its quadratic penalty; 0 where there is none."""
+        curved = self.pieces.l2 > 0
+        return float((np.abs(self.slope[curved]) / self.pieces.l2[curved]).max(initial=0.0))
+
+    def _freedom(self, pieces: Pieces) -> float | None:
+        """Tr (H + P)^-1 H of a quadratic penalty alone; nan where that would take longer than the fit."""
+        if pieces.l1.any() or pieces.groups or not (pieces.l2.any() or pieces.quadratic is not None):
+            return None
+        if len(pieces.l1) > _FREEDOM_MOST or not len(self.h):
+            return math.nan
+        model, l2 = self._with_quadratic(pieces)
+        return float(np.trace(np.linalg.lstsq(model + np.diag(l2), self.h, rcond=None)[0]))
+
     def at(self, alpha: float, last: float | None = None) -> Point:
         """The solution at alpha."""
         pieces = self.pieces.times(alpha)
@@ -210,9 +226,11 @@ class Gramwise:
         groups = Groups.of(pieces.groups, pieces.group_weight)
         _, l2 = self._with_quadratic(pieces)
         away = distances(pieces.differences(self.b), self._slope_with_quadratic(pieces), pieces.l1, l2, self.bounds, groups)
-        scale = max(float(pieces.l1.max(initial=0.0)), float(pieces.group_weight.max(initial=0.0)) if pieces.group_weight is not None else 0.0)
+        thresholds = pieces.l1 / self.unit
+        if pieces.group_weight is not None:  # the columns of groups are not rescaled
+            thresholds = np.concatenate([thresholds, pieces.group_weight])
         used = np.flatnonzero(self.b != 0)
-        return Point(alpha, used, self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
+        return Point(alpha, used, self.b[used], self.deviance, relative(away / self.unit, thresholds), steps, fine, self._freedom(pieces))
 
     def pass_by(self, alpha: float) -> None:
         """Nothing: steps over sums go straight to where they are sent."""

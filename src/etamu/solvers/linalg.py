@@ -10,7 +10,7 @@ import numpy as np
 from etamu.core import core, cores
 from etamu.sums import Arrow, Sums
 
-__all__ = ["SINGULAR", "Factorised", "FactorisedArrow", "aliased_columns", "aliased_of_gram", "damped", "factorise", "ridged"]
+__all__ = ["SINGULAR", "Factorised", "FactorisedArrow", "aliased_columns", "aliased_of_gram", "damped", "dependent_columns", "factorise", "ridged"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -268,6 +268,11 @@ def aliased_of_gram(a: Arrow, tolerance: float = 1e-9) -> list[int]:
     complement = a.core - a.border.T @ (np.where(empty[:, None], 0.0, a.border) / weight[:, None])
     gone = _dependent(complement, np.diagonal(a.core), tolerance)
     return np.flatnonzero(a.joined(empty.astype(float), gone.astype(float))).tolist()
+
+
+def dependent_columns(gram: Array, tolerance: float = 1e-9) -> list[int]:
+    """The same of any Gram matrix."""
+    return np.flatnonzero(_dependent(gram, np.diagonal(gram), tolerance)).tolist()
 
 
 def _dependent(gram: Array, length: Array, tolerance: float) -> Array:

@@ -34,7 +34,7 @@ class Seen:
         products, own = np.array([_product(u, v) for u, _ in self.vectors]), _product(v, v)
         c = products / np.array([max(square, 1e-300) for _, square in self.vectors])
         r = np.sqrt(np.maximum(own - c * products, 0.0)) + 1e-7 * math.sqrt(own)
-        return np.asarray(np.abs(c)[self.of] * self.known + r[self.of] * self.lengths)
+        return np.where(self.known < math.inf, np.abs(c)[self.of] * np.minimum(self.known, 1e300) + r[self.of] * self.lengths, math.inf)
 
     def now(self, v: Array, index: Array, products: Array) -> None:
         """The columns ``index`` have those inner products with v, to within what 16 bits lose."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -19,9 +20,10 @@ from etamu.design.columns import Column, Design, Levels, Sparse
 from etamu.sources import native, plain
 from etamu.sources.problem import Problem
 
-__all__ = ["Access", "Columns", "Job", "Model", "open_columns"]
+__all__ = ["Access", "Columns", "Job", "Model", "is_narrow", "open_columns"]
 
 Array = np.ndarray[Any, Any]
+_LIKE = 0.6  # ratio of a column's mean squares in two problems from which their models serve each other
 _TALL, _MANY = 20, 1_000_000  # rows per column and numbers from which columns held are floats: memory is what their products wait for
 
 
@@ -39,13 +41,23 @@ class Columns:
         self.place = np.empty(len(self.order), dtype=np.int32)
         self.place[self.order] = np.arange(len(self.order), dtype=np.int32)
         self.split = len(dense)
-        self.narrow = self.rows > _TALL * len(self.order) and self.rows * len(self.order) > _MANY and self.split == len(self.order)
+        self.narrow = is_narrow(problem)
         self.whole = whole and self.narrow
         self.models: list[Model] = []
+        self.lends = self.whole
         self.indptr, self.index, self.values = _compressed(sparse, problem.rows)
         self.held: dict[int, int] = {}
         self.lock = Lock()
         self.lengths, self.lost = self._measured()
+
+    def squares(self, weight: Array) -> Array:
+        """x_j' diag(weight) x_j of all columns, which are held."""
+        out, four = np.empty(len(self.order)), np.empty((4, 4), dtype=np.float32)
+        for first in range(0, len(out), 4):
+            at = np.arange(first, min(first + 4, len(out)))
+            self.gram(weight, self.hold(at), 0, four)
+            out[at] = np.diagonal(four)[: len(at)]
+        return out
 
     def hold(self, wanted: Array) -> Array:
         """Where each of those columns is held; those that were not are now."""
@@ -58,8 +70,12 @@ class Columns:
             return np.array([self.held[j] for j in wanted.tolist()], dtype=np.int32)
 
     def among(self, crew: int) -> Columns:
-        """The columns for each of so many threads that share them, once all that they need are held."""
+        """The columns for each of so many threads that share them, once all that they need are held.
+
+        What one of them finds serves none of the others, lest results depend on who was first.
+        """
         own = copy(self)
+        own.models, own.lends = list(self.models), False
         own.threads, own.lock = max(1, self.threads // crew), nullcontext()  # type: ignore[assignment]
         return own
 
@@ -67,6 +83,10 @@ class Columns:
         raise NotImplementedError
 
     def _hold(self, at: Array) -> None:
+        raise NotImplementedError
+
+    def gram(self, weight: Array, member: Array, first: int, out: Array) -> None:
+        """X' diag(weight) X of those columns held, from row ``first`` on, into the corner of ``out``."""
         raise NotImplementedError
 
     def advance(self, jobs: list[Job]) -> list[tuple[float, Array]]:
@@ -113,12 +133,12 @@ class NativeColumns(Columns):
 
     def advance(self, jobs: list[Job]) -> list[tuple[float, Array]]:
         """All jobs by one reading of the columns where the core has the row terms."""
-        native = [job for job in jobs if job.plan is not None and job.plan.fused]
-        scores = [np.empty(len(job.member)) for job in native]
+        fused = [job for job in jobs if job.plan is not None and job.plan.fused]
+        scores = [np.empty(len(job.member)) for job in fused]
         with self.lock:
-            given = [(j.plan.core, j.base, j.member, j.move, j.eta, j.v, j.h, s) for j, s in zip(native, scores)]  # type: ignore[union-attr]
-            sums = self.wide.advance(given, int(jobs[0].information == "observed"), self.threads) if native else []
-        found = {id(job): (deviance, score) for job, (deviance, _), score in zip(native, sums, scores)}
+            given = [(j.plan.core, j.base, j.member, j.move, j.eta, j.v, j.h, s) for j, s in zip(fused, scores)]  # type: ignore[union-attr]
+            sums = self.wide.advance(given, native.INFORMATION[jobs[0].information], self.threads) if fused else []
+        found = {id(job): (deviance, score) for job, (deviance, _), score in zip(fused, sums, scores)}
         return [found[id(job)] if id(job) in found else self._composed(job) for job in jobs]
 
     def _composed(self, job: Job) -> tuple[float, Array]:
@@ -168,11 +188,12 @@ class PlainColumns(Columns):
 
 @dataclass
 class Model:
-    """X' diag(weight) X of the columns ``index`` of those taken."""
+    """X' diag(weight) X of the columns ``index`` of those taken, at row weights of the ``lender``."""
 
     weight: Array
     index: Array
     gram: Array
+    lender: Access
 
 
 @dataclass
@@ -206,13 +227,34 @@ class Access:
 
     def lend(self, weight: Array, index: Array, gram: Array) -> bool:
         """Let others on the same columns use this model; whether anybody might."""
-        if self.columns.whole:
-            self.columns.models.append(Model(weight, index, gram))
-        return bool(self.columns.whole)
+        if self.columns.lends:
+            self.columns.models.append(Model(weight, index, gram, self._whose(weight)))
+        return bool(self.columns.lends)
 
     def lent(self) -> list[Model]:
-        """Models that solvers on the same columns have made."""
-        return list(self.columns.models)
+        """Models that solvers on the same columns have made, of columns that are about as long in this problem's rows."""
+        return [model for model in list(self.columns.models) if self._is_like(model.lender, model.index)]
+
+    def fits(self, weight: Array, index: Array) -> bool:
+        """Whether those columns taken are about as long in this problem's rows as in those of whose row weights these are."""
+        return self._is_like(self._whose(weight), index)
+
+    def _whose(self, weight: Array) -> Access:
+        return next((model.lender for model in list(self.columns.models) if model.weight is weight), self)
+
+    def _is_like(self, lender: Access, index: Array) -> bool:
+        """Whether none of the columns lies mostly in rows that only one of the two problems weighs: steps would be far too short there."""
+        if lender is self:
+            return True
+        own, theirs = self._squares[index], lender._squares[index]
+        return bool(((own >= _LIKE * theirs) & (theirs >= _LIKE * own)).all())
+
+    @cached_property
+    def _squares(self) -> Array:
+        """The mean of each column's squares."""
+        weight = self.empty()
+        weight[: self.rows] = self.problem.vectors(slice(0, self.rows))[1] / self.sum_weight
+        return np.asarray(self.columns.squares(weight))
 
     def empty(self) -> Array:
         """Room for one value per row, zero beyond the last row up to a whole stretch."""
@@ -244,6 +286,12 @@ class Access:
     def gram(self, weight: Array, member: Array, first: int, out: Array) -> None:
         """X' diag(weight) X of those of the columns taken, from row ``first`` on, into the corner of ``out``."""
         self.columns.gram(weight, self.member[member], first, out)
+
+
+def is_narrow(problem: Problem) -> bool:
+    """Whether there are so many rows of each column that the columns held are floats."""
+    width = problem.design.width
+    return problem.rows > _TALL * width and problem.rows * width > _MANY and all(isinstance(part, Column) for part in problem.design.parts)
 
 
 def open_columns(problem: Problem, threads: int | None, whole: bool = False) -> Columns:

@@ -21,7 +21,7 @@ from etamu.sources.layout import Layout, stored_design
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
 
-__all__ = ["Plan", "Terms", "addresses", "available", "deviances", "instruction_set", "place", "plan"]
+__all__ = ["INFORMATION", "Plan", "Terms", "addresses", "available", "deviances", "instruction_set", "place", "plan"]
 
 # address, stride, type, table, center, scale
 _Column = tuple[int, int, int, int, float, float]
@@ -29,6 +29,7 @@ _ONE = 11
 _NOTHING: _Column = (0, 0, _ONE, 0, 0.0, 1.0)
 _FAMILIES = ("gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "tweedie", "negative_binomial", "multinomial")
 _LINKS = ("identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", "inverse", "inverse_squared", "sqrt", "power", "softmax")
+INFORMATION = {"expected": 0, "observed": 1, "curved": 2}  # as the core numbers them
 _EMPTY = np.empty(0)
 Array = np.ndarray[Any, Any]
 Terms = Callable[[Problem, slice, Array], RowTerms]  # of some rows of a problem, at their predictors
@@ -156,7 +157,7 @@ class Plan:
         block = block or self.block
         beta, cells = self.layout.split(request.beta)
         scalars, score, information, out = self._outputs(request.order)
-        observed, single = int(request.information == "observed"), int(request.arithmetic == "single")
+        observed, single = INFORMATION[request.information], int(request.arithmetic == "single")
         self.core.sum(edges, threads, block, step or block, beta, cells, request.order, observed, single, *out)
         return self._complete(scalars, score, information, request.order)
 
@@ -183,7 +184,7 @@ class Plan:
         where they end.
         """
         scalars, score, flat, out = self._outputs(2)
-        kinds = (int(curvature == "observed"), int(information == "observed"))
+        kinds = (INFORMATION[curvature], INFORMATION[information])
         made = int(self.core.approach(self.block, beta, kinds[0], singular, enough, trace, kinds[1], *out))
         return made, self._complete(scalars, score, flat, 2) if made else None
 
@@ -197,7 +198,7 @@ class Plan:
     def terms(self, start: int, stop: int, beta: Array, information: str) -> tuple[Array, Array]:
         """Score factor and information weight of rows [start, stop)."""
         score, weight = np.empty(stop - start), np.empty(stop - start)
-        self.core.terms(start, stop, self.block, *self.layout.split(beta), int(information == "observed"), score, weight)
+        self.core.terms(start, stop, self.block, *self.layout.split(beta), INFORMATION[information], score, weight)
         return score, weight
 
     def forms(self, start: int, stop: int, half: Array) -> Array:
