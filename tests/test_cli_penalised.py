@@ -228,11 +228,11 @@ def test_classes_are_named(classes, tmp_path):
     assert "c,d:Intercept" in judged.output
 
 
-def test_ridge_says_that_criteria_do_not_choose(claims):
+def test_ridge_is_chosen_by_its_effective_degrees_of_freedom(claims, data):
     result = run("path", claims, "claims ~ fuel", *POISSON, "--l1-ratio", 0, "--alphas", 5)
     assert result.exit_code == 0, result.output
-    assert "--penalty ridge --alpha" in result.output
-    assert "etamu cv" in result.output
+    path = em.glm_path("claims ~ fuel", data, family="poisson", exposure="exposure", l1_ratio=0, n_alphas=5)
+    assert f"--penalty ridge --alpha {path.best('bic')!r}" in result.output
 
 
 def test_a_family_from_its_log_partition(claims, data):

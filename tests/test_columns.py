@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import etamu as em
+import etamu.one_alpha as alone
 import etamu.penalised as regimes
 import etamu.sources.access as access
 import etamu.validation as validation
@@ -31,8 +32,9 @@ EACH = {
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
     """As if the data were large: columns one by one, held as floats, by a sample of the rows where one alpha is asked for."""
-    for name, value in {"_STORED": 2, "_ONE_PASS": 0, "_MANY": 0}.items():
+    for name, value in {"_STORED": 2, "_ONE_PASS": 0}.items():
         monkeypatch.setattr(regimes, name, value)
+    monkeypatch.setattr(alone, "_MANY", 0)
     monkeypatch.setattr(access, "_MANY", 0)
 
 

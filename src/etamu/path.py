@@ -14,9 +14,10 @@ from etamu.errors import SpecificationError, UndefinedStatisticError, chosen
 from etamu.families import Family, resolve_family
 from etamu.inference.table import Table
 from etamu.links import Link
-from etamu.penalised import Prepared, alphas_from, prepare, read_bounds
+from etamu.penalised import Prepared, alphas_from, prepare
 from etamu.penalties import ElasticNet
 from etamu.penalties.base import Penalty, check_share
+from etamu.penalty_bounds import read_bounds
 from etamu.reading import read_either
 from etamu.solvers.base import Control, Step
 from etamu.solvers.columnwise import Point

@@ -13,9 +13,12 @@ import numpy as np
 
 from etamu.errors import SpecificationError
 from etamu.inference.selected import Penalised
-from etamu.penalised import NotBoundsError, Prepared, columns_of, prepare, read_bounds, solve_at
+from etamu.one_alpha import solve_at
+from etamu.penalised import Prepared, prepare
 from etamu.penalties.base import Penalty
 from etamu.penalties.pieces import Pieces
+from etamu.penalty_bounds import NotBoundsError, read_bounds
+from etamu.penalty_columns import columns_of
 from etamu.solvers.base import Control, Solution, Status, Step
 from etamu.solvers.columnwise import Point
 from etamu.sources.problem import Problem
@@ -64,7 +67,7 @@ def penalised_fit(built: Ingredients, problem: Problem | Streamed, penalty: Any,
         if found is not None:
             return found
     prepared = prepare(problem, built.spec, built.intercept, penalty, control, read_bounds(constraints, built))
-    point, _ = solve_at(prepared, penalty.alpha)
+    point = solve_at(prepared, penalty.alpha)
     gamma = prepared.gamma(point)
     solution, pieces = _solution(prepared, point, gamma, control), prepared.pieces.times(penalty.alpha)
     known = _known(prepared, penalty, pieces, point, gamma, solution.sums)
@@ -158,7 +161,7 @@ def _by_programs(built: Ingredients, problem: Problem | Streamed, penalty: Penal
     start = default_start(scaled, open_source(scaled, control.threads), built.intercept)
     try:
         prepared = prepare(problem, built.spec, built.intercept, penalty, control, bound.rows)
-        point, _ = solve_at(prepared, penalty.alpha)
+        point = solve_at(prepared, penalty.alpha)
         start = scaling.to_fit(prepared.coefficients(point))
     except NotBoundsError:
         pass

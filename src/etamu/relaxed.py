@@ -90,7 +90,7 @@ def support_of(fit: Fit) -> Support:
 
 def pieces_of(fit: Fit) -> Pieces:
     """The fit's penalty on its coefficients, in the user's units."""
-    from etamu.penalised import columns_of
+    from etamu.penalty_columns import columns_of
 
     penalty = fit.penalised.penalty
     spread = any(getattr(part, "standardize", False) for part in getattr(penalty, "parts", (penalty,)))

@@ -27,8 +27,9 @@ from etamu.inference.resample import check_seed
 from etamu.inference.table import Table
 from etamu.links import Link
 from etamu.path import alphas_of, read_alphas, read_control, read_penalty
-from etamu.penalised import Prepared, columns_of, prepare
+from etamu.penalised import Prepared, prepare
 from etamu.penalties.base import Penalty
+from etamu.penalty_columns import columns_of
 from etamu.reading import read_either
 from etamu.relaxed import touched
 from etamu.solvers.base import Control

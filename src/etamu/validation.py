@@ -19,8 +19,9 @@ from etamu.folding import Folding, read_folds
 from etamu.inference.table import Table
 from etamu.links import Link, Mean
 from etamu.path import Path, alphas_of, assembled, followed, read_alphas, read_control, read_penalty
-from etamu.penalised import Engine, Prepared, prepare, read_bounds
+from etamu.penalised import Engine, Prepared, prepare
 from etamu.penalties.base import Penalty
+from etamu.penalty_bounds import read_bounds
 from etamu.reading import read_either
 from etamu.rows import multinomial_terms
 from etamu.solvers.base import Control
@@ -258,7 +259,7 @@ def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judg
         first += part.rows
     if not sizes.all():
         raise NotEnoughDataError(
-            f"`folds`: the rows of fold {int(np.flatnonzero(sizes == 0)[0]) + 1} have no weight, so nothing can be judged by them; use fewer folds, or drop those rows."
+            f"`folds`: the rows of fold {int(np.flatnonzero(sizes == 0)[0]) + 1} have no weight, so nothing is judged by them; use fewer folds or drop them."
         )
     return values / sizes[:, None], sizes
 

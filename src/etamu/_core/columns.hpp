@@ -106,40 +106,45 @@ void add_products_of_floats(const float* const* x, const double* v, int count, i
     }
 }
 
+// A register of weights of type W and one of the column entries that meet it
+template <class W> struct Lane { using Register = F; ETAMU_INLINE F of(const float* x) { return load(x); } };
+template <> struct Lane<double> { using Register = V; template <class C> ETAMU_INLINE V of(const C* x) { return wide(x); } };
+
 // out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns
-ETAMU_INLINE void tile(const float* const a[4], const float* const x[3], int64_t n, double out[4][3]) {
-    constexpr int N = ETAMU_BYTES / 4;
-    F acc[4][3] = {};
+template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C* const x[3], int64_t n, double out[4][3]) {
+    using R = typename Lane<W>::Register;
+    constexpr int N = ETAMU_BYTES / int(sizeof(W));
+    R acc[4][3] = {};
     for (int64_t k = 0; k < n; k += N) {
-        F u[3] = {load(x[0] + k), load(x[1] + k), load(x[2] + k)};
+        R u[3] = {Lane<W>::of(x[0] + k), Lane<W>::of(x[1] + k), Lane<W>::of(x[2] + k)};
         for (int i = 0; i < 4; ++i) {
-            F v = load(a[i] + k);
+            R v = load(a[i] + k);
             for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
         }
     }
     for (int i = 0; i < 4; ++i) for (int j = 0; j < 3; ++j) out[i][j] += sum(acc[i][j]);
 }
 
-// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i: products in floats, their sums over a run of rows in doubles; columns are
-// padded with zeros to whole registers
-void gram_columns(const float* const* x, const float* w, int64_t rows, int first, int last, double* g, int64_t ld) {
+// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i: products of the weights' type, their sums over a run of rows in doubles;
+// columns are padded with zeros to whole registers
+template <class C, class W> void gram_columns(const C* const* x, const W* w, int64_t rows, int first, int last, double* g, int64_t ld) {
     constexpr int64_t MOST = 1024, N = ETAMU_BYTES / 4;
     const int64_t RUN = last > 192 ? MOST / 2 : MOST;  // so that all columns of a run stay in the second-level cache
-    alignas(64) float weighted[4][MOST];
+    alignas(64) W weighted[4][MOST];
     for (int i = first; i < last; ++i) std::fill(g + i * ld, g + i * ld + i + 1, 0.0);
     for (int64_t start = 0; start < rows; start += RUN) {
         const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N);
         for (int i = first; i < last; i += 4) {
             const int high = std::min(4, last - i);
-            const float* a[4];
+            const W* a[4];
             for (int r = 0; r < 4; ++r) {
                 a[r] = weighted[r];
-                const float* from = x[i + std::min(r, high - 1)] + start;
-                for (int64_t k = 0; k < n; ++k) weighted[r][k] = from[k] * w[start + k];
+                const C* from = x[i + std::min(r, high - 1)] + start;
+                for (int64_t k = 0; k < n; ++k) weighted[r][k] = W(from[k]) * w[start + k];
             }
             for (int j = 0; j < i + high; j += 3) {
                 const int wide = std::min(3, i + high - j);
-                const float* c[3];
+                const C* c[3];
                 for (int r = 0; r < 3; ++r) c[r] = x[j + std::min(r, wide - 1)] + start;
                 double out[4][3] = {};
                 tile(a, c, n, out);

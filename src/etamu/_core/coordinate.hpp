@@ -14,6 +14,8 @@ namespace {
 using namespace etamu;
 
 constexpr double NOTHING = 1e-2;  // share of the tolerance below which a move or a slope is none
+constexpr double CLOSE = 1e-5;      // share of a coordinate's own length below which the inverse loses too many digits
+constexpr double DEPENDENT = 1e-14; // the same below which no factor has any
 constexpr int TURNS = 8;          // times that coordinates are sent back to 0
 constexpr int MOST_TURNS = 200;   // of conjugate gradients
 constexpr double PATIENCE = 0.1;  // share of what new coordinates would cost the inverse that sweeps may cost which might send them back
@@ -216,6 +218,60 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         return 1 + int(std::min(10.0, PATIENCE * 2 * double(missing.size()) * double(support.size()) / m));
     }
 
+    // The inverse over the support as it is; where that has no digits left, a factor
+    bool prepared() {
+        if (!kept.close) {
+            inverse.erase(gone.data(), int(gone.size()));
+            inverse.insert(missing.data(), int(missing.size()));
+            kept.close = !f.single && kept.least < CLOSE;
+        }
+        return !kept.close || factored(support);
+    }
+
+    // Factors the second derivative over some coordinates, which are the inverse's from now on
+    bool factored(const std::vector<int>& over) {
+        const std::vector<int> at = over;
+        inverse.clear(m);
+        for (size_t i = 0; i < at.size(); ++i) kept.members.push_back(at[i]), kept.place[size_t(at[i])] = int(i);
+        return factor_of(at) > DEPENDENT;
+    }
+
+    // Lets coordinates go that stop on the way
+    bool without(const std::vector<int>& stops) {
+        if (!kept.close) {
+            inverse.erase(stops.data(), int(stops.size()));
+            return true;
+        }
+        std::vector<int> rest;
+        for (int j : kept.members) if (std::find(stops.begin(), stops.end(), j) == stops.end()) rest.push_back(j);
+        return factored(rest);
+    }
+
+    void precondition() {
+        found.resize(step.size());
+        if (!kept.close) return inverse.times(step.data(), found.data());
+        const int s = int(step.size());
+        for (int i = 0; i < s; ++i) found[size_t(i)] = step[size_t(i)] * scale[size_t(i)];
+        solve_transposed(triangle.data(), s, found.data());
+        solve_upper(triangle.data(), s, found.data());
+        for (int i = 0; i < s; ++i) found[size_t(i)] *= scale[size_t(i)];
+    }
+
+    // The smallest pivot of the factor of the second derivative over some coordinates, of unit length each
+    double factor_of(const std::vector<int>& at) {
+        const int s = int(at.size());
+        matrix.resize(size_t(s) * s);
+        triangle.resize(size_t(s) * s);
+        scale.resize(size_t(s));
+        for (int i = 0; i < s; ++i) {
+            const T* row = h + int64_t(at[size_t(i)]) * f.ld;
+            for (int k = i; k < s; ++k) matrix[size_t(i) * s + k] = row[at[size_t(k)]];
+            matrix[size_t(i) * s + i] += f.l2[at[size_t(i)]];
+        }
+        if (f.groups) add_groups(matrix, s);
+        return factor(matrix.data(), s, s, scale.data(), triangle.data());
+    }
+
     // Minus the slopes over the inverse's coordinates; the largest of them, in units of the model's own length
     double slopes() {
         double largest = 0;
@@ -232,19 +288,18 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
     // where it is not.  Whether that was reached.
     bool solve() {
         const int bearable = 4 + int(kept.members.size()) / 8;
-        if (kept.debt > bearable) renew();
+        if (kept.debt > bearable && !kept.close) renew();
         size_t s = kept.members.size();
         double far = slopes(), before = 0;
         std::vector<double> along(s), by(size_t(m), 0.0);
         for (int turn = 0; far > NOTHING * f.tolerance; ++turn) {
             if (turn == MOST_TURNS) return far <= f.tolerance;
-            if (turn == 2 * bearable + 20) {
+            if (turn == 2 * bearable + 20 && !kept.close) {
                 renew();
                 s = kept.members.size();
                 far = slopes(), before = 0;
             }
-            found.resize(s);
-            inverse.times(step.data(), found.data());
+            precondition();
             double now = 0, bend = 0;
             for (size_t i = 0; i < s; ++i) now += step[i] * found[i];
             if (!(now > 0) || !std::isfinite(now)) return far <= f.tolerance;
@@ -287,8 +342,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         find_support();
         compare();
         ++kept.steps;
-        inverse.erase(gone.data(), int(gone.size()));
-        inverse.insert(missing.data(), int(missing.size()));
+        if (!prepared()) return false;
         move.assign(size_t(m), 0.0);
         image.assign(size_t(m), 0.0);
         std::vector<double> first, first_image;
@@ -303,7 +357,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
             if (turn == TURNS) return cut_short(first, first_image);
             for (size_t i = 0; i < stops.size(); ++i) move[size_t(stops[i])] += back[i];
             add_image(stops.data(), back.data(), int(stops.size()), image.data());
-            inverse.erase(stops.data(), int(stops.size()));
+            if (!without(stops)) return cut_short(first, first_image);
         }
         if (!first.empty() && !descends()) return cut_short(first, first_image);
         for (int j : support) b[j] = std::abs(b[j] + move[size_t(j)]) <= 1e-15 * std::abs(b[j]) ? 0.0 : b[j] + move[size_t(j)];
@@ -347,22 +401,6 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
 
     // ---- groups --------------------------------------------------------------------------------------------------------
 
-    // Factors the second derivative over the support, and adds the groups' slopes to `step`; whether it is positive
-    bool factored() {
-        const int s = int(support.size());
-        matrix.resize(size_t(s) * s);
-        triangle.resize(size_t(s) * s);
-        scale.resize(size_t(s));
-        for (int i = 0; i < s; ++i) {
-            const int j = support[size_t(i)];
-            const T* row = h + int64_t(j) * f.ld;
-            for (int k = i; k < s; ++k) matrix[size_t(i) * s + k] = row[support[size_t(k)]];
-            matrix[size_t(i) * s + i] += f.l2[j];
-        }
-        add_groups(matrix, s);
-        return factor(matrix.data(), s, s, scale.data(), triangle.data()) >= 1e-10;
-    }
-
     void add_groups(std::vector<double>& own, int s) {
         std::vector<int> place(size_t(m), -1);
         for (int i = 0; i < s; ++i) place[size_t(support[size_t(i)])] = i;
@@ -393,7 +431,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
             const int j = support[size_t(i)];
             step[size_t(i)] = -(q[j] + f.l2[j] * b[j] + (b[j] > 0 ? f.l1[j] : b[j] < 0 ? -f.l1[j] : 0.0));
         }
-        if (!factored()) return false;
+        if (factor_of(support) < 1e-10) return false;
         for (int i = 0; i < s; ++i) step[size_t(i)] *= scale[size_t(i)];
         solve_transposed(triangle.data(), s, step.data());
         solve_upper(triangle.data(), s, step.data());

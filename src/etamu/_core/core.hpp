@@ -109,7 +109,9 @@ struct Inverse {
     std::vector<double> p;            // rows of `ld`
     int64_t ld = 0;
     int64_t version = -1, steps = 0, sweeps = 0;
-    int debt = 0;  // turns of conjugate gradients that a newer inverse would have spared
+    bool close = false;  // whether some are so nearly combinations of others that a factor must take the inverse's place
+    double least = 1;  // share of its own length that the others left a coordinate, at least
+    int debt = 0;      // turns of conjugate gradients that a newer inverse would have spared
 };
 
 struct Kernels {
@@ -138,6 +140,8 @@ struct Kernels {
     void (*add_products)(const double* const* x, const double* v, int count, int64_t first, int64_t n, double* out);
     void (*add_products_of_floats)(const float* const* x, const double* v, int count, int64_t first, int64_t n, double* out);
     void (*gram_columns)(const float* const* x, const float* w, int64_t rows, int first, int last, double* g, int64_t ld);
+    void (*exact_gram_columns)(const double* const* x, const double* w, int64_t rows, int first, int last, double* g, int64_t ld);
+    void (*exact_gram_of_floats)(const float* const* x, const double* w, int64_t rows, int first, int last, double* g, int64_t ld);
     void (*add_columns)(const double* const* x, const double* b, int count, int64_t first, int64_t last, double* out);
     void (*add_columns_of_floats)(const float* const* x, const double* b, int count, int64_t first, int64_t last, double* out);
     void (*function)(int which, const double* x, double* out, int64_t n);

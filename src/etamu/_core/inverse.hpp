@@ -112,7 +112,7 @@ template <class T> struct Inverted {
     }
 
     // The inverse of those rows of the small matrix a that are not nearly combinations of others, and which they are
-    static int small_inverse(const double* a, int count, const double* own, int* kept, double* m) {
+    static int small_inverse(const double* a, int count, const double* own, int* kept, double* m, double* least = nullptr) {
         int n = 0;
         double u[BATCH];
         for (int c = 0; c < count; ++c) {
@@ -122,6 +122,7 @@ template <class T> struct Inverted {
                 for (int k = 0; k < n; ++k) u[i] += m[i * BATCH + k] * a[kept[k] * BATCH + c];
             }
             for (int i = 0; i < n; ++i) left -= u[i] * a[kept[i] * BATCH + c];
+            if (least && own[c] > 0) *least = std::min(*least, std::max(left, 0.0) / own[c]);
             if (!(left > OWN * own[c])) continue;
             for (int i = 0; i < n; ++i) for (int k = 0; k < n; ++k) m[i * BATCH + k] += u[i] * u[k] / left;
             for (int i = 0; i < n; ++i) m[i * BATCH + n] = m[n * BATCH + i] = -u[i] / left;
@@ -157,7 +158,7 @@ template <class T> struct Inverted {
                 own[t] = entry(in[t], in[t]);
                 for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = entry(in[t], in[r]) - dot(&g[size_t(t * at)], &u[size_t(r * at)], n);
             }
-            const int stays = small_inverse(a, count, own, kept, m);
+            const int stays = small_inverse(a, count, own, kept, m, &v.least);
             if (!stays) continue;
             for (int t = 0; t < stays; ++t)
                 if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);

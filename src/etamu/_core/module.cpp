@@ -250,6 +250,14 @@ template <class Work> static bool in_stretches(int64_t n, int threads, Work work
     return all;
 }
 
+template <class M> static void gram(const Wide& w, Array weight, Wanted member, int first, int threads, M g) {
+    const size_t m = member.size();
+    if (weight.size() < size_t(w.length() + 63) / 64 * 64 || g.shape(0) < m || g.shape(1) < m || first < 0) throw std::invalid_argument("gram: sizes differ");
+    check_members(w, member);
+    nb::gil_scoped_release release;
+    w.gram(weight.data(), member.data(), int(m), first, threads, g.data(), int64_t(g.shape(1)));
+}
+
 NB_MODULE(_native, m) {
     nb::class_<Plan>(m, "Plan")
         .def(nb::init<const std::vector<ColumnTuple>&, const std::vector<ColumnTuple>&, const std::vector<GroupTuple>&, const SparseTuple&,
@@ -316,14 +324,9 @@ NB_MODULE(_native, m) {
             for (const auto& s : sums) out.emplace_back(s[0], s[1]);
             return out;
         })
-        .def("gram", [](const Wide& w, Array weight, Wanted member, int first, int threads, Floats g) {
-            const size_t m = member.size();
-            if (weight.size() < size_t(w.length() + 63) / 64 * 64 || g.shape(0) < m || g.shape(1) < m || first < 0) throw std::invalid_argument("gram: sizes differ");
-            check_members(w, member);
-            nb::gil_scoped_release release;
-            w.gram(weight.data(), member.data(), int(m), first, threads, g.data(), int64_t(g.shape(1)));
-        });
-    nb::class_<Inverse>(m, "Inverse").def(nb::init<>()).def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps);
+        .def("gram", &gram<Floats>)
+        .def("gram", &gram<Matrix>);
+    nb::class_<Inverse>(m, "Inverse").def(nb::init<>()).def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps).def_rw("least", &Inverse::least);
     m.def("rows_at", &rows_at);
     m.def("descend", &descend<Matrix>);
     m.def("descend", &descend<Floats>);

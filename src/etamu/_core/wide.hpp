@@ -174,16 +174,19 @@ class Wide {
         else advance_over(places, kernels.add_columns, kernels.add_products, jobs, information, threads);
     }
 
-    // Rows [first, count) of X'WX of those members of the columns taken, and their mirror images, in floats; w has zeros beyond the last row
-    void gram(const double* w, const int32_t* member, int count, int first, int threads, float* g, int64_t ld) const {
-        std::vector<const float*> x;
-        bool stored = true;
-        for (int i = 0; i < count; ++i) x.push_back(floats[size_t(member[i])]), stored = stored && x.back();
-        Aligned<float> small;
-        small.reserve(size_t(padded));
-        std::copy(w, w + padded, small.get());
-        if (stored && rows > TALL) gram_of_tall(x, small.get(), count, first, threads, g, ld);
-        else gram_by_rows(x, stored, w, small.get(), member, count, first, threads, g, ld);
+    // Rows [first, count) of X'WX of those members of the columns taken, and their mirror images; w has zeros beyond the last row.
+    // Where g holds floats, so do the products.
+    template <class G> void gram(const double* w, const int32_t* member, int count, int first, int threads, G* g, int64_t ld) const {
+        if constexpr (std::is_same_v<G, float>) {
+            Aligned<float> small;
+            small.reserve(size_t(padded));
+            std::copy(w, w + padded, small.get());
+            gram_over(floats, small.get(), w, kernels.gram_columns, member, count, first, threads, g, ld);
+        } else if (narrow) {
+            gram_over(floats, w, w, kernels.exact_gram_of_floats, member, count, first, threads, g, ld);
+        } else {
+            gram_over(places, w, w, kernels.exact_gram_columns, member, count, first, threads, g, ld);
+        }
         constexpr int SIDE = 32;  // squares that stay in the cache while they are turned
         shared_out(count, SIDE, int64_t(count) * (count - first) > 100000 ? threads : 1, [&](int64_t low, int64_t high) {
             for (int64_t i = std::max<int64_t>(first, low); i < count; i += SIDE)
@@ -222,36 +225,44 @@ class Wide {
 
     static constexpr int64_t TALL = 8192;  // rows from which threads share these out, and not the rows of the result
 
+    template <class C, class W, class G>
+    void gram_over(const std::vector<C*>& at, const W* weight, const double* w, void (*kernel)(const C* const*, const W*, int64_t, int, int, double*, int64_t),
+                   const int32_t* member, int count, int first, int threads, G* g, int64_t ld) const {
+        std::vector<const C*> x;
+        bool stored = true;
+        for (int i = 0; i < count; ++i) x.push_back(at[size_t(member[i])]), stored = stored && x.back();
+        if (stored && rows > TALL) return gram_of_tall(x, weight, kernel, count, first, threads, g, ld);
+        const int stretch = 4, runs = (count - first + stretch - 1) / stretch;
+        shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
+            const int from = first + int(runs - 1 - a) * stretch, to = std::min(from + stretch, count);  // the longest rows first
+            std::vector<double> sums(size_t(stretch) * size_t(to));
+            if (stored) kernel(x.data(), weight, rows, from, to, sums.data() - int64_t(from) * to, to);
+            else for (int i = from; i < to; ++i) mixed_row(member, i, w, sums.data() + int64_t(i - from) * to);
+            for (int i = from; i < to; ++i)
+                for (int j = 0; j <= i; ++j) g[i * ld + j] = G(sums[size_t(i - from) * size_t(to) + size_t(j)]);
+        });
+    }
+
     // Part by part of the rows, whose number does not depend on the threads; each reads the columns once
-    void gram_of_tall(const std::vector<const float*>& x, const float* w, int count, int first, int threads, float* g, int64_t ld) const {
+    template <class C, class W, class G>
+    void gram_of_tall(const std::vector<const C*>& x, const W* w, void (*kernel)(const C* const*, const W*, int64_t, int, int, double*, int64_t), int count, int first,
+                      int threads, G* g, int64_t ld) const {
         constexpr int PARTS = 8;
         const int64_t each = (rows + PARTS * 64 - 1) / (PARTS * 64) * 64, size = int64_t(count - first) * count;
         std::vector<double> sums(size_t(PARTS * size), 0.0);
         shared_out(PARTS, 1, threads, [&](int64_t part, int64_t) {
             const int64_t from = part * each, many = std::min(each, rows - from);
             if (many <= 0) return;
-            std::vector<const float*> own;
-            for (const float* column : x) own.push_back(column + from);
-            kernels.gram_columns(own.data(), w + from, many, first, count, sums.data() + part * size - int64_t(first) * count, count);
+            std::vector<const C*> own;
+            for (const C* column : x) own.push_back(column + from);
+            kernel(own.data(), w + from, many, first, count, sums.data() + part * size - int64_t(first) * count, count);
         });
         for (int i = first; i < count; ++i)
             for (int j = 0; j <= i; ++j) {
                 double total = 0;
                 for (int part = 0; part < PARTS; ++part) total += sums[size_t(part * size + int64_t(i - first) * count + j)];
-                g[i * ld + j] = float(total);
+                g[i * ld + j] = G(total);
             }
-    }
-
-    void gram_by_rows(const std::vector<const float*>& x, bool stored, const double* w, const float* small, const int32_t* member, int count, int first, int threads, float* g, int64_t ld) const {
-        const int stretch = 4, runs = (count - first + stretch - 1) / stretch;
-        shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
-            const int from = first + int(runs - 1 - a) * stretch, to = std::min(from + stretch, count);  // the longest rows first
-            std::vector<double> sums(size_t(stretch) * size_t(to));
-            if (stored) kernels.gram_columns(x.data(), small, rows, from, to, sums.data() - int64_t(from) * to, to);
-            else for (int i = from; i < to; ++i) mixed_row(member, i, w, sums.data() + int64_t(i - from) * to);
-            for (int i = from; i < to; ++i)
-                for (int j = 0; j <= i; ++j) g[i * ld + j] = float(sums[size_t(i - from) * size_t(to) + size_t(j)]);
-        });
     }
 
     template <class T, class Add, class Products>

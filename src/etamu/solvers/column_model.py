@@ -16,6 +16,7 @@ __all__ = ["ColumnModel", "Grams", "Lent"]
 
 Array = np.ndarray[Any, Any]
 _IDLE = 1.2  # columns of the model over those that it needs, beyond which it is made of these alone
+_ALIKE = 1e-5  # how far from 1 the correlation of two columns is that floats tell apart
 _SOME = 2_000  # rows that tell how stale row weights are
 
 
@@ -49,12 +50,23 @@ class ColumnModel:
     def __init__(self, source: Grams) -> None:
         self.source, self.version, self.factor, self.fresh = source, 0, 1.0, False
         self.shared = False  # whether others use the numbers too
+        self.numbers: Any = np.float32
         self.clear()
 
     def clear(self) -> None:
         """No column."""
-        self.index, self.gram, self.weight = np.zeros(0, dtype=np.int32), np.empty((0, 0), dtype=np.float32), np.empty(0)
+        self.index, self.weight = np.zeros(0, dtype=np.int32), np.empty(0)
+        self.gram: Array = np.empty((0, 0), dtype=self.numbers)
         self.drift: float | None = math.inf
+        self.version += 1
+
+    def exactly(self) -> bool:
+        """From now on by doubles, beginning with no column; whether it was not so already."""
+        if self.numbers is np.float64:
+            return False
+        self.numbers = np.float64
+        self.clear()
+        return True
 
     def __len__(self) -> int:
         return len(self.index)
@@ -81,8 +93,10 @@ class ColumnModel:
         self.weight = h / self.source.sum_weight
         self._room(len(self), 0)
         self.source.gram(self.weight, self.index, 0, self.gram)
+        if self._alike(len(self) - len(more) if len(more) < len(self) else 0) and self.exactly():
+            return self.renew(h, needed, 0.0)
         self.drift, self.factor, self.fresh = 0.0, 1.0, True
-        self._lend()
+        return self._lend()
 
     def grow(self, h: Array, more: Array) -> None:
         """Columns more, at the row weights of the others; at h for all if those are another solver's that do not suit them."""
@@ -92,11 +106,18 @@ class ColumnModel:
         self._room(have + len(more), have)
         self.index = np.concatenate([self.index, more.astype(np.int32)])
         self.source.gram(self.weight, self.index, have, self.gram)
+        every = self.index
+        if self._alike(have) and self.exactly():
+            return self.renew(h, every, 0.0)
         return self._lend()
 
     def borrow(self, h: Array, needed: Array, stale: float) -> bool:
         """Use a model that others have made, if one of them will do."""
-        fitting = [m for m in self.source.lent() if m.gram is not self.gram and len(m.index) >= len(needed) and np.isin(needed, m.index).all()]
+        fitting = [
+            m
+            for m in self.source.lent()
+            if m.gram is not self.gram and m.gram.dtype == self.numbers and len(m.index) >= len(needed) and np.isin(needed, m.index).all()
+        ]
         found = [(*self._compared(m.weight, h), m) for m in fitting]
         drift, factor, model = min(found, key=lambda f: f[0], default=(math.inf, 1.0, None))
         if model is None or drift > stale:
@@ -112,13 +133,20 @@ class ColumnModel:
         self.index, self.gram, self.weight, self.shared = index, gram, weight, True
         self.moved()
 
+    def _alike(self, first: int) -> bool:
+        """Whether a column, of those from the first on, is so like another one that floats cannot tell them apart."""
+        size = len(self)
+        length = np.sqrt(np.maximum(np.diagonal(self.gram)[:size], 1e-300))
+        like = np.abs(self.gram[first:size, :size]) > (1 - _ALIKE) * length[first:, None] * length
+        return int(np.count_nonzero(like)) > int(np.count_nonzero(np.diagonal(self.gram)[first:size] > 0))
+
     def _lend(self) -> None:
         self.shared = self.source.lend(self.weight, self.index, self.gram)
 
     def _room(self, size: int, have: int) -> None:
         """Room for so many columns, the first of them kept; numbers that others use are copied."""
         if size > len(self.gram) or self.shared:
-            larger = np.zeros((size + size // 2 + 16,) * 2, dtype=np.float32)
+            larger: Array = np.zeros((size + size // 2 + 16,) * 2, dtype=self.numbers)
             larger[:have, :have] = self.gram[:have, :have]
             self.gram, self.shared = larger, False
 

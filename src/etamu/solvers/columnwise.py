@@ -28,6 +28,7 @@ _MANY = 1_000_000
 _STALLED = 0.1  # ratio of decreases at which the Gram is made anew
 _INEXACT = 0.003  # accuracy of a step but the last, in units of the one before
 _TALL = 20  # rows per column from which reading the rows is what costs
+_COARSE = 1e-5  # share of a column's own length, left by others, below which a model of floats is not one
 _SOON = 0.75  # share of its threshold from which a column of a tall design is expected in the model
 _NOW = 0.95  # the same where no smaller alpha follows
 _STALE = 0.1  # relative change of the row weights at which the Gram is made anew
@@ -173,6 +174,8 @@ class Columnwise:
             self.descender(
                 self.model.gram, trial, slope, l1[at] / by, l2[at] / by, self.box.keep(at), groups, tolerance / math.sqrt(by), self.model.version, ahead
             )
+            if self.descender.least() < _COARSE and self.model.exactly():
+                continue  # floats cannot tell some columns apart
             slope *= by
             part, old = trial - self.b[at], self.b[at]
             penalty = float((l1[at] * (np.abs(trial) - np.abs(old))).sum() + 0.5 * (l2[at] * part * (trial + old)).sum())

@@ -67,6 +67,13 @@ class Descender:
     def __init__(self) -> None:
         self.kept = None if core is None else core.Inverse()
 
+    def least(self) -> float:
+        """Since last asked: the least share of its own length that the others left a coordinate, in the model's metric; 1 where nobody looked."""
+        if self.kept is None:
+            return 1.0
+        found, self.kept.least = float(self.kept.least), 1.0
+        return found
+
     def __call__(
         self,
         h: Any,
