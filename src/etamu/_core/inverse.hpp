@@ -10,7 +10,7 @@
 namespace {
 using namespace etamu;
 
-constexpr int BATCH = 12;        // coordinates that come or go at once
+constexpr int BATCH = 24;        // coordinates that come or go at once
 constexpr int64_t SHARE = 64;    // rows, a whole number of fours, of one thread at a time
 constexpr double WORTH = 1e5;    // multiplications from which threads are worth their waking
 constexpr double OWN = 1e-10;    // share of a coordinate's own length that the others must leave it
