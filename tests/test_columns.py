@@ -333,3 +333,31 @@ def test_more_coefficients_than_rows(family, kind):
     path = em.glm_path(**case.arguments(), penalty=case.penalty(), n_alphas=15, alpha_min_ratio=1e-2)
     assert path.converged.all()
     case.check(path.alphas, path.intercepts, path.coefs)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
+@pytest.mark.parametrize("apart", [1e-3, 1e-4, 1e-5])
+def test_columns_that_floats_cannot_tell_apart(family, apart, narrow):
+    """Twins trade their coefficients at next to no cost: the objective still falls to its least, which a longer float could not say."""
+    rng = np.random.default_rng(1)
+    n, p = 4000, 16
+    X = rng.standard_normal((n, p))
+    X[:, p // 2 :] = X[:, : p // 2] + apart * rng.standard_normal((n, p // 2))
+    eta = 0.3 * X[:, :3].sum(axis=1)
+    y = {"gaussian": eta + rng.standard_normal(n), "binomial": (rng.random(n) < 1 / (1 + np.exp(-eta))) * 1.0, "poisson": rng.poisson(np.exp(eta)) * 1.0}
+    y = y[family]
+    path = em.glm_path(X=X, y=y, family=family, n_alphas=10, alpha_min_ratio=1e-4)
+
+    def objective(b, constant, alpha):
+        eta = X @ b + constant
+        loss = {"gaussian": (y - eta) ** 2 / 2, "binomial": np.logaddexp(0, np.where(y > 0.5, -eta, eta)), "poisson": np.exp(eta) - y * eta}[family]
+        return loss.mean() + alpha * np.abs(b).sum()
+
+    assert path.converged.all()
+    for alpha, b, constant in zip(path.alphas, path.coefs, path.intercepts):
+        now = objective(b, constant, alpha)
+        for j in range(p // 2):  # give all to either twin, or some
+            for share in (0.0, 0.5, 1.0):
+                other, whole = b.copy(), b[j] + b[j + p // 2]
+                other[j], other[j + p // 2] = share * whole, (1 - share) * whole
+                assert objective(other, constant, alpha) >= now - 1e-10 * abs(now)

@@ -235,8 +235,7 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
         columns = open_columns(problem, prepared.control.threads, whole=True)
         whole = follow(prepared.among(Access(columns, problem)))
         crew = columns.threads if columns.whole else 1
-        shared = columns.among(crew)
-        found = one_by_one(count, lambda k: follow(prepared.among(Access(shared, parts[k](problem, 0))), k, whole), crew)
+        found = one_by_one(count, lambda k: follow(prepared.among(Access(columns.among(crew), parts[k](problem, 0))), k, whole), crew)
         found.append(whole)
     else:
         found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective), k), prepared.control.threads)

@@ -19,6 +19,7 @@ constexpr double DEPENDENT = 1e-14; // the same below which no factor has any
 constexpr int TURNS = 8;          // times that coordinates are sent back to 0
 constexpr int MOST_TURNS = 200;   // of conjugate gradients
 constexpr double PATIENCE = 0.1;  // share of what new coordinates would cost the inverse that sweeps may cost which might send them back
+constexpr int AGAIN = 10;         // times that coordinates which a last sweep lets in are followed
 constexpr int GROUPED = 20;       // the same with groups, whose step is dear
 
 template <class T> struct Descent {  // over a matrix of T: half the size is read in half the time
@@ -33,6 +34,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
     std::vector<int> missing, gone;
     std::vector<double> step, found, move, image;
     std::vector<double> matrix, triangle, scale;  // of groups
+    bool entered = false;  // whether a sweep has moved a coordinate away from 0
     Inverse& kept;
     Inverted<T> inverse;
     int waiting = 0;
@@ -86,6 +88,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         x = std::min(std::max(x, f.low[j]), f.high[j]);
         const double by = x - b[j], far = std::abs(by) * std::sqrt(total);
         if (far <= (x == 0 ? 0 : NOTHING * f.tolerance)) return far;
+        entered = entered || b[j] == 0;
         b[j] = x;
         moved(j, by);
         return far;
@@ -479,12 +482,14 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
 template <class T> int descended(const Quadratic& f, Inverse& kept) {
     Descent<T> d(f, kept);
     if (f.ahead) d.go(f.ahead);
-    int sweeps = 0;
+    int sweeps = 0, again = 0;
     bool solved = false;  // whether the last step of Newton's reached the minimum over its support
     while (sweeps < f.most) {
         ++sweeps;
+        d.entered = false;
         double last = d.sweep(true);
-        if (last <= f.tolerance && (solved || f.groups)) return sweeps;
+        // what has just come in may want to go far where another one, much like it, is there already
+        if (last <= f.tolerance && (f.groups || (solved && (!d.entered || ++again > AGAIN)))) return sweeps;
         if (f.groups) {
             for (int k = 0; k < GROUPED && sweeps < f.most; ++k, ++sweeps)
                 if ((last = d.sweep(false)) <= 0.5 * f.tolerance) break;

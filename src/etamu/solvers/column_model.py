@@ -60,9 +60,14 @@ class ColumnModel:
         self.drift: float | None = math.inf
         self.version += 1
 
+    @property
+    def exact(self) -> bool:
+        """Whether it is one of doubles."""
+        return self.numbers is np.float64
+
     def exactly(self) -> bool:
         """From now on by doubles, beginning with no column; whether it was not so already."""
-        if self.numbers is np.float64:
+        if self.exact:
             return False
         self.numbers = np.float64
         self.clear()

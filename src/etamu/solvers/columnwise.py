@@ -46,13 +46,14 @@ class ColumnAccess(Grams, Protocol):
     lost: Array
     taken: list[int]
     whole: bool  # whether all columns were taken at once
-    noise: float  # share of the objective that its products cannot tell apart
+    noise: float  # share of the objective that its products cannot tell apart: 0 for doubles
 
     def empty(self) -> Array: ...
     def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array, *, index: Array | None = None) -> tuple[float, Array]: ...
     def scan(self, v: Array, wanted: Array) -> Array: ...
     def exact(self, v: Array, wanted: Array) -> Array: ...
     def take(self, wanted: Array) -> None: ...
+    def widen(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,9 @@ class Columnwise:
         for step in range(1, self.max_iter + 1):
             q = self.score / -self.weight_sum
             self._model(q, l1, stale)
+            if self.model.exact and self.access.noise:
+                self._widen()
+                continue
             at, by = self.model.index, self.model.factor
             if len(self._look_at(at)):
                 q = self.score / -self.weight_sum
@@ -211,6 +215,13 @@ class Columnwise:
                 return True
             t *= 0.5
         return False
+
+    def _widen(self) -> None:
+        """Columns that floats cannot tell apart: go on by doubles, from the same coefficients."""
+        self.access.widen()
+        found = self.access.advance(self.access.empty(), self.b, self.information, *self.trial)
+        self._accept(self.b, _There(*found, None))
+        self.model.clear()
 
     def _go(self, move: Array) -> _There:
         """The objective's parts after the move."""

@@ -70,14 +70,18 @@ class Columns:
             return np.array([self.held[j] for j in wanted.tolist()], dtype=np.int32)
 
     def among(self, crew: int) -> Columns:
-        """The columns for each of so many threads that share them, once all that they need are held.
+        """The columns for one of so many threads, once all that they need are held.
 
-        What one of them finds serves none of the others, lest results depend on who was first.
+        What it finds serves none of the others, lest results depend on who was first.
         """
         own = copy(self)
         own.models, own.lends = list(self.models), False
         own.threads, own.lock = max(1, self.threads // crew), nullcontext()  # type: ignore[assignment]
         return own
+
+    def widen(self) -> None:
+        """Hold the columns as doubles from now on."""
+        self.narrow = False
 
     def _measured(self) -> tuple[Array, Array]:
         raise NotImplementedError
@@ -108,6 +112,12 @@ class NativeColumns(Columns):
         squares, lost = np.empty(len(self.order)), np.empty(len(self.order))
         self.wide.lengths(squares, lost)
         return np.sqrt(squares[self.place]), lost[self.place]
+
+    def widen(self) -> None:
+        """Hold the columns as doubles from now on."""
+        super().widen()
+        self._measured()
+        self._hold(self.place[list(self.held)])
 
     def _hold(self, at: Array) -> None:
         self.wide.take(at, self.threads)
@@ -224,6 +234,11 @@ class Access:
         self.member = np.zeros(0, dtype=np.int32)
         if columns.whole:
             self.take(np.arange(len(columns.order)))
+
+    def widen(self) -> None:
+        """Have products by doubles from now on."""
+        self.columns.widen()
+        self.noise = 0.0
 
     def lend(self, weight: Array, index: Array, gram: Array) -> bool:
         """Let others on the same columns use this model; whether anybody might."""

@@ -1,4 +1,4 @@
-"""One scan for several solvers: each asks for sums over rows of its own, and rows are read once for all that wait.
+"""Several solvers at once: over sums, each asks for those of its own rows, and rows are read once for all that wait; else side by side.
 
 Solvers run in threads of their own and stop at each request; when every solver that is still at work waits, the rows are read part by part
 and each part is summed for each of them.  So k folds of a file cost about the passes of one fit, not k times as many.
