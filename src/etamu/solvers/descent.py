@@ -20,6 +20,7 @@ __all__ = ["Bounds", "Descender", "Groups", "distances"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _SWEEPS = 20_000
+_AGAIN = 10  # times that coordinates which a last sweep lets in are followed
 _NONE = np.empty(0)
 
 
@@ -103,19 +104,40 @@ class Descender:
 
 
 def _descend(h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds, groups: Groups, tolerance: float) -> bool:
-    """The sweeps in NumPy, without Newton's steps."""
+    """The sweeps in NumPy, and Newton's steps where there are no groups."""
     grouped = set(groups.member.tolist())
     alone = [j for j in range(len(b)) if j not in grouped]
     blocks = [(g, w, float(np.abs(h[np.ix_(g, g)]).sum(axis=1).max() + l2[g].max())) for g, w in groups.each()]
+    solved, again = bool(blocks), 0
     for _ in range(_SWEEPS):
-        largest = 0.0
+        largest, out = 0.0, b == 0
         for j in alone:
             largest = max(largest, _along(j, h, b, q, l1, l2, bounds))
         for g, w, c in blocks:
             largest = max(largest, _along_group(g, w, c, h, b, q, l1, l2))
-        if largest <= tolerance:
-            return True
+        if largest <= tolerance and solved:
+            again += 1  # what has just come in may want to go far
+            if blocks or again > _AGAIN or not (out & (b != 0)).any():
+                return True
+        solved = bool(blocks) or _newton(h, b, q, l1, l2, bounds)
     return False
+
+
+def _newton(h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds) -> bool:
+    """Newton's step over the support, as far as no coordinate changes its sign or leaves its bounds; whether it was made whole."""
+    at = np.flatnonzero(((b != 0) | (l1 == 0)) & (b > bounds.low) & (b < bounds.high))
+    if not len(at):
+        return True
+    steep = (q + l2 * b + l1 * np.sign(b))[at]
+    d = np.linalg.lstsq(h[np.ix_(at, at)].astype(float) + np.diag(l2[at]), -steep, rcond=None)[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stops = np.where((l1[at] > 0) & ((b[at] > 0) != (b[at] + d > 0)), 0.0, np.clip(b[at] + d, bounds.low[at], bounds.high[at]))
+        reach = np.where(stops == b[at] + d, 1.0, (stops - b[at]) / d)
+    t = min(1.0, max(float(reach.min()), 0.0))
+    to = np.where(reach <= t, stops, b[at] + t * d) if t < 1 else b[at] + d
+    q += (to - b[at]) @ h[at]
+    b[at] = to
+    return t == 1.0
 
 
 def _along(j: int, h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds) -> float:
