@@ -98,7 +98,6 @@ class Columnwise:
         self.descender, self.first = Descender(), 1.0
         self.seen = Seen(access.lengths / self.weight_sum, access.lost / self.weight_sum, access.rows)
         self.out = np.ones(self.size, dtype=bool)
-        self.scanned = 0
         self.seeing: Array | None = None  # of the columns taken, those whose score is of now: all, or these
         self.left = _LEFT[access.rows * self.size > _MANY]
         self.soon, self.stale, self.settled = _SOON, _STALE, True
@@ -263,7 +262,6 @@ class Columnwise:
         suspects = np.flatnonzero(self.out & (self.seen.reach(self.v) > threshold))
         if len(suspects):
             self.seen.now(self.v, suspects, self.access.scan(self.v, suspects.astype(np.int32)) / self.weight_sum)
-            self.scanned += len(suspects)
         return suspects[self.seen.known[suspects] > threshold[suspects]]
 
     def begin(self) -> None:

@@ -40,7 +40,7 @@ class Gramwise:
         self.shape, self.unit = start.shape, unit
         self.pieces, self.bounds, self.null = pieces, bounds, math.inf
         self.b = _flat(start)
-        self.descender, self.passes = Descender(), 0
+        self.descender = Descender()
         self.h: Array = np.empty((0, 0))
         self.left = _LEFT
         self._look(self.b, True)
@@ -52,7 +52,6 @@ class Gramwise:
     # ---- passes ----------------------------------------------------------------------------------------------------
 
     def _sums(self, b: Array, order: int) -> Sums:
-        self.passes += 1
         arithmetic = self.cheap if order == 2 and not self.quadratic else "double"
         return self.objective(Request(_shaped(b, self.shape), order, self.information, arithmetic))
 
