@@ -93,8 +93,8 @@ class Columns:
         """X' diag(weight) X of those columns held, from row ``first`` on, into the corner of ``out``."""
         raise NotImplementedError
 
-    def advance(self, jobs: list[Job]) -> list[tuple[float, Array]]:
-        """The deviance of each job, and x_j'v of its members."""
+    def advance(self, job: Job) -> tuple[float, Array]:
+        """The deviance of the job, and x_j'v of its members."""
         raise NotImplementedError
 
 
@@ -141,15 +141,15 @@ class NativeColumns(Columns):
         with self.lock:
             self.wide.gram(weight, member, first, self.threads, out)
 
-    def advance(self, jobs: list[Job]) -> list[tuple[float, Array]]:
-        """All jobs by one reading of the columns where the core has the row terms."""
-        fused = [job for job in jobs if job.plan is not None and job.plan.fused]
-        scores = [np.empty(len(job.member)) for job in fused]
+    def advance(self, job: Job) -> tuple[float, Array]:
+        """By one reading of the columns where the core has the row terms."""
+        if job.plan is None or not job.plan.fused:
+            return self._composed(job)
+        score = np.empty(len(job.member))
         with self.lock:
-            given = [(j.plan.core, j.base, j.member, j.move, j.eta, j.v, j.h, s) for j, s in zip(fused, scores)]  # type: ignore[union-attr]
-            sums = self.wide.advance(given, native.INFORMATION[jobs[0].information], self.threads) if fused else []
-        found = {id(job): (deviance, score) for job, (deviance, _), score in zip(fused, sums, scores)}
-        return [found[id(job)] if id(job) in found else self._composed(job) for job in jobs]
+            given = (job.plan.core, job.base, job.member, job.move, job.eta, job.v, job.h, score)
+            ((deviance, _),) = self.wide.advance([given], native.INFORMATION[job.information], self.threads)
+        return deviance, score
 
     def _composed(self, job: Job) -> tuple[float, Array]:
         """Product by product, with row terms from NumPy: the core's are told the rest as if it were least squares."""
@@ -187,13 +187,10 @@ class PlainColumns(Columns):
         new = x.T @ (weight[: self.rows, None] * x[:, first:])
         out[first:a, :a], out[:a, first:a] = new.T, new
 
-    def advance(self, jobs: list[Job]) -> list[tuple[float, Array]]:
-        out = []
-        for job in jobs:
-            x = self.matrix[:, job.member]
-            job.eta[: self.rows] = job.base[: self.rows] + x @ job.move
-            out.append((_evaluate(job), np.asarray(job.v[: self.rows] @ x)))
-        return out
+    def advance(self, job: Job) -> tuple[float, Array]:
+        x = self.matrix[:, job.member]
+        job.eta[: self.rows] = job.base[: self.rows] + x @ job.move
+        return _evaluate(job), np.asarray(job.v[: self.rows] @ x)
 
 
 @dataclass
@@ -287,7 +284,7 @@ class Access:
         """
         member = self.member if index is None else self.member[index]
         own = np.ascontiguousarray(move if index is None else move[index])
-        found: tuple[float, Array] = self.columns.advance([Job(self.problem, self.plan, member, base, own, information, eta, v, h)])[0]
+        found: tuple[float, Array] = self.columns.advance(Job(self.problem, self.plan, member, base, own, information, eta, v, h))
         return found
 
     def scan(self, v: Array, wanted: Array) -> Array:
