@@ -182,27 +182,62 @@ def test_native_sums_equal_numpy_sums(name, information):
     np.testing.assert_array_equal(single.score, fast.score)
 
 
-@pytest.mark.parametrize("kernel", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
-def test_every_instruction_set_gives_the_same_sums(kernel):
+@pytest.fixture(params=["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+def kernel(request):
+    """Each instruction set that this machine has, in use."""
     core = native.core
     if core is None:
         pytest.skip("built without a compiler")
     before = core.instruction_set()
     try:
-        core.use(kernel)
+        core.use(request.param)
     except ValueError:
-        pytest.skip(f"this machine has no {kernel}")
-    try:
-        for name in ("poisson", "binomial", "cloglog", "tweedie", "multinomial"):
-            problem = problem_of(name, 700)
-            request = Request(np.full(problem.shape, 0.05), 2)
-            fast, plain = Memory(problem).sum(request), Memory(problem, use_native=False).sum(request)
-            np.testing.assert_allclose(fast.information, plain.information, rtol=1e-10, atol=1e-9)
-            np.testing.assert_allclose(fast.score, plain.score, rtol=1e-9, atol=1e-9)
-            single = Memory(problem).sum(Request(request.beta, 2, arithmetic="single"))
-            np.testing.assert_allclose(single.information, plain.information, rtol=2e-5, atol=1e-2)
-    finally:
-        core.use(before)
+        pytest.skip(f"this machine has no {request.param}")
+    yield request.param
+    core.use(before)
+
+
+@pytest.mark.parametrize("name", ["poisson", "binomial", "cloglog", "tweedie", "multinomial"])
+def test_every_instruction_set_gives_the_same_sums(kernel, name):
+    problem = problem_of(name, 700)
+    request = Request(np.full(problem.shape, 0.05), 2)
+    fast, plain = Memory(problem).sum(request), Memory(problem, use_native=False).sum(request)
+    np.testing.assert_allclose(fast.information, plain.information, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(fast.score, plain.score, rtol=1e-9, atol=1e-9)
+    single = Memory(problem).sum(Request(request.beta, 2, arithmetic="single"))
+    np.testing.assert_allclose(single.information, plain.information, rtol=2e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("p", [*range(1, 34), 40, 47, 48, 49, 60, 71])
+def test_every_width_of_a_block(kernel, p, constant):
+    """Registers and panels that are full, partly full and just begun."""
+    rng = np.random.default_rng(p)
+    X = rng.normal(size=(333, p))
+    columns = ((Column("1", None),) if constant else ()) + tuple(Column(f"x{j}", X[:, j]) for j in range(p))
+    problem = Problem(Design(columns, 333), (rng.random(333) < 0.5) * 1.0, em.families.Binomial(), em.links.LOGIT)
+    beta = rng.normal(size=len(columns)) * 0.1
+    for arithmetic, rtol in (("double", 1e-12), ("single", 2e-5)):
+        request = Request(beta, 2, arithmetic=arithmetic)
+        fast, plain = Memory(problem).sum(request), Memory(problem, use_native=False).sum(request)
+        np.testing.assert_allclose(fast.information, plain.information, rtol=rtol, atol=rtol * 100)
+        np.testing.assert_allclose(fast.score, plain.score, rtol=1e-12, atol=1e-11)
+
+
+@pytest.mark.parametrize("reach", [1e-3, 1, 30, 400, 750, 2000])
+@pytest.mark.parametrize("wrong", [0.0, 0.1])
+def test_sums_of_nearly_perfect_logistic_rows(kernel, reach, wrong):
+    """The deviance of rows that are almost certain is a sum of tiny terms, none of which may be lost."""
+    rng = np.random.default_rng(int(reach))
+    eta = rng.uniform(0.1, 1, 1003) * reach * rng.choice([-1, 1], 1003)
+    y = np.where(rng.random(1003) < wrong, eta < 0, eta > 0) * 1.0
+    design = Design((Column("x", np.ones(1003)),), 1003)
+    sums = Memory(Problem(design, y, em.families.Binomial(), em.links.LOGIT, offset=eta)).sum(Request(np.zeros(1), 1))
+    against = np.where(y > 0, -eta, eta).astype(np.longdouble)
+    deviance = 2 * np.sum(np.log1p(np.exp(-np.abs(against))) + np.maximum(against, 0))
+    np.testing.assert_allclose(sums.deviance, float(deviance), rtol=1e-14)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(sums.pearson, float(np.exp(against).sum()), rtol=1e-13)
 
 
 @given(st.integers(1, 70), st.integers(1, 9), st.sampled_from(["C", "F"]), st.sampled_from(["f8", "f4"]))

@@ -5,6 +5,8 @@
 // registers for the whole block and leave them without a horizontal sum.
 #pragma once
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 #include "vec.hpp"
 
 namespace {
@@ -91,9 +93,10 @@ ETAMU_INLINE void add_to(double* out, F f) {
 }
 
 // out[j, i] += sum_k x[k, j] a[k, i] for N columns j and S registers of columns i; rows of `a` are ROW apart, rows of x
-// `STEP`.  Few accumulators are doubled, so that a sum does not wait for the one before it.
-template <class R, class T, int S, int N, int STEP>
-__attribute__((noinline)) void tile(const T* a, const T* x, int rows, double* out, int64_t ld) {
+// `STEP`.  With W it is the products w[k] a[k, i] that are meant, else w is not read.  Few accumulators are doubled, so that
+// a sum does not wait for the one before it.
+template <class R, class T, int S, int N, int STEP, bool WEIGHED>
+__attribute__((noinline)) void tile(const T* a, const T* x, const double* w, int rows, double* out, int64_t ld) {
     constexpr int lanes = LANES<T>, U = N * S >= 8 ? 1 : N * S >= 4 ? 2 : 4;
     R acc[U * N * S];
 #pragma GCC unroll 32
@@ -105,6 +108,11 @@ __attribute__((noinline)) void tile(const T* a, const T* x, int rows, double* ou
             R left[S];
 #pragma GCC unroll 4
             for (int s = 0; s < S; ++s) left[s] = load(a + s * lanes);
+            if constexpr (WEIGHED) {
+                const T weight = T(w[k + u]);
+#pragma GCC unroll 4
+                for (int s = 0; s < S; ++s) left[s] *= weight;
+            }
 #pragma GCC unroll 8
             for (int j = 0; j < N; ++j) {
                 T right = x[j];
@@ -125,28 +133,28 @@ __attribute__((noinline)) void tile(const T* a, const T* x, int rows, double* ou
         }
 }
 
-template <class R, class T, int S, int STEP>
-inline void tile_column(int n, const T* a, const T* x, int rows, double* out, int64_t ld) {
+template <class R, class T, int S, int STEP, bool WEIGHED>
+inline void tile_column(int n, const T* a, const T* x, const double* w, int rows, double* out, int64_t ld) {
     switch (n) {
 #if ETAMU_BYTES == 64
-        case 8: return tile<R, T, S, 8, STEP>(a, x, rows, out, ld);
-        case 7: return tile<R, T, S, 7, STEP>(a, x, rows, out, ld);
-        case 6: return tile<R, T, S, 6, STEP>(a, x, rows, out, ld);
-        case 5: return tile<R, T, S, 5, STEP>(a, x, rows, out, ld);
+        case 8: return tile<R, T, S, 8, STEP, WEIGHED>(a, x, w, rows, out, ld);
+        case 7: return tile<R, T, S, 7, STEP, WEIGHED>(a, x, w, rows, out, ld);
+        case 6: return tile<R, T, S, 6, STEP, WEIGHED>(a, x, w, rows, out, ld);
+        case 5: return tile<R, T, S, 5, STEP, WEIGHED>(a, x, w, rows, out, ld);
 #endif
-        case 4: return tile<R, T, S, 4, STEP>(a, x, rows, out, ld);
-        case 3: return tile<R, T, S, 3, STEP>(a, x, rows, out, ld);
-        case 2: return tile<R, T, S, 2, STEP>(a, x, rows, out, ld);
-        case 1: return tile<R, T, S, 1, STEP>(a, x, rows, out, ld);
+        case 4: return tile<R, T, S, 4, STEP, WEIGHED>(a, x, w, rows, out, ld);
+        case 3: return tile<R, T, S, 3, STEP, WEIGHED>(a, x, w, rows, out, ld);
+        case 2: return tile<R, T, S, 2, STEP, WEIGHED>(a, x, w, rows, out, ld);
+        case 1: return tile<R, T, S, 1, STEP, WEIGHED>(a, x, w, rows, out, ld);
     }
 }
 
-template <class R, class T, int STEP>
-inline void tile_of(int registers, int n, const T* a, const T* x, int rows, double* out, int64_t ld) {
+template <class R, class T, int STEP, bool WEIGHED = false>
+inline void tile_of(int registers, int n, const T* a, const T* x, const double* w, int rows, double* out, int64_t ld) {
     switch (registers) {
-        case 3: return tile_column<R, T, 3, STEP>(n, a, x, rows, out, ld);
-        case 2: return tile_column<R, T, 2, STEP>(n, a, x, rows, out, ld);
-        case 1: return tile_column<R, T, 1, STEP>(n, a, x, rows, out, ld);
+        case 3: return tile_column<R, T, 3, STEP, WEIGHED>(n, a, x, w, rows, out, ld);
+        case 2: return tile_column<R, T, 2, STEP, WEIGHED>(n, a, x, w, rows, out, ld);
+        case 1: return tile_column<R, T, 1, STEP, WEIGHED>(n, a, x, w, rows, out, ld);
     }
 }
 
@@ -187,22 +195,133 @@ inline void narrowed(const Panels<double>& from, const Panels<float>& to) {
     }
 }
 
-// The upper triangle of out[j, i] += sum_k w[k] x_j[k] x_i[k].  Entries under the diagonal and in columns past the last are
-// scribbled on within the register that holds the diagonal.  panel: room for one panel.  sums[i] += sum_k w[k] x_i[k].
-// `weighted(registers, first column, panel)` may look at each weighted panel.
+// ---- what the columns of one panel share with each other ----------------------------------------------------------
+
+// Lanes of v, `D` further on in a circle
+#if defined(__clang__)
+template <int D, class R, int... k> ETAMU_INLINE R turned_with(R v, std::integer_sequence<int, k...>) {
+    return __builtin_shufflevector(v, v, ((k + D) % int(sizeof...(k)))...);
+}
+template <int D> ETAMU_INLINE V turned(V v) { return turned_with<D>(v, std::make_integer_sequence<int, L>()); }
+template <int D> ETAMU_INLINE F turned(F v) { return turned_with<D>(v, std::make_integer_sequence<int, 2 * L>()); }
+#else
+template <int D> ETAMU_INLINE V turned(V v) {
+    I lane;
+    for (int k = 0; k < L; ++k) lane[k] = (k + D) % L;
+    return __builtin_shuffle(v, lane);
+}
+template <int D> ETAMU_INLINE F turned(F v) {
+    typedef int32_t J __attribute__((vector_size(ETAMU_BYTES)));
+    J lane;
+    for (int k = 0; k < 2 * L; ++k) lane[k] = (k + D) % (2 * L);
+    return __builtin_shuffle(v, lane);
+}
+#endif
+
+// A register times itself turned by 0 .. CIRCLE - 1 lanes holds every pair of its columns, in little more than half the products
+// that broadcasting each of its columns would take.  Of four lanes it would be three quarters, which the turns cost again.
+template <class T> constexpr int CIRCLE = LANES<T> / 2 + 1;
+template <class T> constexpr bool TURNING = LANES<T> >= 8;
+
+// Pairs of columns within one panel, where they are added up until `unfold` puts them in their places
+struct Folded {
+    double* turns;   // of each register CIRCLE rows of LANES
+    double* across;  // (LANES, ROW): the columns of a last register that is not full by the registers before it in its panel
+    template <class T> static size_t size(int columns) { return size_t(columns + 2 * LANES<T>) * CIRCLE<T> + size_t(LANES<T>) * ROW<T>; }
+    template <class T> static Folded in(double* memory) { return {memory + size_t(LANES<T>) * ROW<T>, memory}; }
+};
+
+template <class R, int D, int N> ETAMU_INLINE void add_turns(R a, R x, R* acc) {
+    acc[D] += a * turned<D>(x);
+    if constexpr (D + 1 < N) add_turns<R, D + 1, N>(a, x, acc);
+}
+
+// out[d, i] += sum_k a[k, i] x[k, i + d] for S registers, whose `out` follow each other.  WEIGHED: of w[k] a[k, i], whose sums over
+// the rows are added to `sums`.
+template <class R, class T, int S, bool WEIGHED>
+__attribute__((noinline)) void tile_turned(const T* a, const T* x, const double* w, int rows, double* out, double* sums) {
+    constexpr int N = CIRCLE<T>;
+    R acc[S * N], total[S];
+#pragma GCC unroll 4
+    for (int s = 0; s < S; ++s) total[s] = R{};
+#pragma GCC unroll 32
+    for (int i = 0; i < S * N; ++i) acc[i] = R{};
+    for (int k = 0; k < rows; ++k, a += ROW<T>, x += ROW<T>) {
+#pragma GCC unroll 4
+        for (int s = 0; s < S; ++s) {
+            R left = load(a + s * LANES<T>);
+            if constexpr (WEIGHED) {
+                left *= T(w[k]);
+                total[s] += left;
+            }
+            add_turns<R, 0, N>(left, load(x + s * LANES<T>), acc + s * N);
+        }
+    }
+    if constexpr (WEIGHED)
+        for (int s = 0; s < S; ++s) add_to(sums + s * LANES<T>, total[s]);
+#pragma GCC unroll 32
+    for (int i = 0; i < S * N; ++i) add_to(out + i * LANES<T>, acc[i]);
+}
+
+// The pairs within panel g, whose weighted rows are `a`; or its rows themselves, if they are still to be WEIGHED
+template <class R, class T, bool WEIGHED, class Tick>
+inline void gram_within(const Panels<T>& x, int g, const T* a, const double* w, double* out, int64_t ld, const Folded& folded, double* sums, Tick tick) {
+    constexpr int lanes = LANES<T>;
+    const T* own = x.panel(g);
+    const int from = x.start(g), registers = x.registers(g), last = registers - 1;
+    const int partly = x.used(g) - last * lanes, whole = partly < lanes ? last : registers;
+    const auto multiply = [&](int left, int count, int first, int end, double* to, int64_t rows_of) {  // registers from `left` by columns [first, end)
+        for (int j = first; j < end; j += TALL, to += TALL * rows_of) {
+            tick();
+            tile_of<R, T, ROW<T>, WEIGHED>(count, std::min(TALL, end - j), a + left * lanes, own + j, w, x.rows, to, rows_of);
+        }
+    };
+    const auto turn = [&](auto count, int s) {
+        tick();
+        double* to = folded.turns + size_t(from + s * lanes) * CIRCLE<T>;
+        tile_turned<R, T, decltype(count)::value, WEIGHED>(a + s * lanes, own + s * lanes, w, x.rows, to, sums + from + s * lanes);
+    };
+    if (CIRCLE<T> <= TALL && registers == PANEL) turn(std::integral_constant<int, PANEL>(), 0);
+    else for (int s = 0; s < registers; ++s) turn(std::integral_constant<int, 1>(), s);
+    for (int s = 0; s + 1 < whole; ++s)
+        multiply(s + 1, whole - s - 1, s * lanes, (s + 1) * lanes, out + (from + s * lanes) * ld + from + (s + 1) * lanes, ld);
+    if (last && whole == last) multiply(0, last, last * lanes, x.used(g), folded.across, ROW<T>);
+}
+
+// Everything that `gram` has folded, added to the upper triangle of `out`
+template <class T> inline void unfold(const Panels<T>& x, const Folded& folded, double* out, int64_t ld) {
+    if (!TURNING<T>) return;
+    const double* from = folded.turns;
+    for (int c = 0; c < x.columns; c += LANES<T>)
+        for (int d = 0; d < CIRCLE<T>; ++d, from += LANES<T>)
+            for (int i = 0; i < LANES<T> / (2 * d == LANES<T> ? 2 : 1); ++i) {
+                const int one = c + i, other = c + (i + d) % LANES<T>;
+                if (std::max(one, other) < x.columns) out[std::min(one, other) * ld + std::max(one, other)] += from[i];
+            }
+    const int g = x.count() - 1, last = g < 0 ? 0 : x.registers(g) - 1, partly = g < 0 ? 0 : x.used(g) - last * LANES<T>;
+    if (partly == LANES<T>) return;
+    for (int j = 0; j < partly; ++j)
+        for (int i = 0; i < last * LANES<T>; ++i) out[(x.start(g) + i) * ld + x.start(g) + last * LANES<T> + j] += folded.across[j * ROW<T> + i];
+}
+
+// The upper triangle of out[j, i] += sum_k w[k] x_j[k] x_i[k], to be completed by `unfold`.  Entries under the diagonal and in
+// columns past the last are scribbled on.  panel: room for one panel.  sums[i] += sum_k w[k] x_i[k].  `weighted(registers,
+// first column, panel)` sees each weighted panel if it `looks`; else a design of one panel may be weighed on the way.
 template <class R, class T, class Tick, class Weighted>
-inline void gram(const Panels<T>& x, const double* w, T* panel, double* out, int64_t ld, double* sums, Tick tick, Weighted weighted) {
+inline void gram(const Panels<T>& x, const double* w, T* panel, double* out, int64_t ld, const Folded& folded, double* sums, Tick tick, bool looks, Weighted weighted) {
+    if (TURNING<T> && x.count() == 1 && !looks) return gram_within<R, T, TURNING<T>>(x, 0, x.panel(0), w, out, ld, folded, sums, tick);
     for (int g = 0; g < x.count(); ++g) {
         const int from = x.start(g), registers = x.registers(g);
         weigh<R, T>(registers, x.panel(g), w, x.rows, panel, sums + from);
-        weighted(registers, from, panel);
-        for (int h = 0; h <= g; ++h)
+        if (looks) weighted(registers, from, panel);
+        for (int h = 0; h <= g - TURNING<T>; ++h)
             for (int j = 0; j < x.used(h); j += TALL) {
                 tick();
-                int skip = h == g ? j / LANES<T> : 0;  // registers wholly under the diagonal
-                tile_of<R, T, ROW<T>>(registers - skip, std::min(TALL, x.used(h) - j), panel + skip * LANES<T>, x.panel(h) + j, x.rows,
+                const int skip = h == g ? j / LANES<T> : 0;  // registers wholly under the diagonal
+                tile_of<R, T, ROW<T>>(registers - skip, std::min(TALL, x.used(h) - j), panel + skip * LANES<T>, x.panel(h) + j, w, x.rows,
                                       out + (x.start(h) + j) * ld + from + skip * LANES<T>, ld);
             }
+        if constexpr (TURNING<T>) gram_within<R, T, false>(x, g, panel, w, out, ld, folded, sums, tick);
     }
 }
 
@@ -227,7 +346,7 @@ inline void gram_of_weights(const Panels<T>& x, const T* weights, int wide, T* p
                         std::memcpy(products + int64_t(k) * TALL, &few, sizeof few);
                     }
                     for (int c = 0; c < wide; c += ROW<T>)
-                        tile_of<R, T, TALL>(std::min((wide - c) / LANES<T>, PANEL), n, weights + int64_t(c) * rows, products, rows, out + c, wide);
+                        tile_of<R, T, TALL>(std::min((wide - c) / LANES<T>, PANEL), n, weights + int64_t(c) * rows, products, nullptr, rows, out + c, wide);
                 }
 }
 

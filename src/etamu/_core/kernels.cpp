@@ -38,7 +38,7 @@ template <class T> struct Buffer {
         return data;
     }
 };
-struct Scratch { Ahead ahead; Buffer<double> x, turn, beta, panel, row, sums, equations, products; Buffer<float> xf, panelf, productsf; RowBlock rows; std::vector<Cells> cells; };
+struct Scratch { Ahead ahead; Buffer<double> x, turn, beta, panel, row, sums, equations, products, folded; Buffer<float> xf, panelf, productsf; RowBlock rows; std::vector<Cells> cells; };
 Scratch& scratch() {
     static thread_local std::unique_ptr<Scratch> s;
     if (!s) s.reset(new Scratch);
@@ -243,36 +243,64 @@ void add_tables(Block& block, const double* w, const double* row, double* tables
     }
 }
 
-void add_information(Block& block, const double* w, int arithmetic, const Result& result, int64_t ld) {
-    Scratch& s = block.s;
-    const Problem& problem = block.problem;
-    const Panels<double>& x = block.x;
-    const int constant = block.layout.constant;
-    const bool plain = problem.groups.empty() && !problem.sparse.columns;
-    double* sums = s.sums.at_least(x.columns + 2 * W);
-    std::fill(sums, sums + x.columns + 2 * W, 0.0);
-    double* corner = result.information + constant * (ld + 1);
-    const int tiles = x.count() * (x.columns / TALL + 1) / 2 + 1;
-    auto tick = [&] { s.ahead.step(2 * tiles); };
-    if (arithmetic == SINGLE && plain) {
-        gram<F, float>(to_float(s, x), w, s.panelf.at_least(size_t(2 * W) * x.rows), corner, ld, sums, tick, [](int, int, const float*) {});
-    } else {
-        const int64_t width = problem.tables.ld;
-        double* row = plain ? nullptr : s.row.at_least(size_t(width) * x.rows + W);
-        if (row) for (int k = 0; k < x.rows; ++k) { std::fill(row + k * width, row + (k + 1) * width, 0.0); row[k * width] = w[k]; }
-        gram<V, double>(x, w, s.panel.at_least(size_t(W) * x.rows), corner, ld, sums, tick, [&](int registers, int from, const double* a) {
-            if (!row) return;
-            const int used = std::min(registers * L, x.columns - from);
-            for (int k = 0; k < x.rows; ++k)
-                for (int j = 0; j < used; ++j) row[k * width + 1 + from + j] = a[int64_t(k) * W + j];
-        });
-        if (row) add_tables(block, w, row, result.tables);
+// The information of one equation, added to block by block and complete at the end.
+class Information {
+  public:
+    Information(const Block& block, const Task& task, const Result& result, int64_t ld) : result(result), ld(ld), arithmetic(task.arithmetic) {
+        const Problem& problem = block.problem;
+        wanted = task.order > 1 && problem.family != MULTINOMIAL;
+        plain = problem.groups.empty() && !problem.sparse.columns;
+        single = arithmetic == SINGLE && plain;
+        corner = result.information + block.layout.constant * (ld + 1);
+        if (!wanted) return;
+        const size_t size = single ? Folded::size<float>(block.x.columns) : Folded::size<double>(block.x.columns);
+        double* memory = block.s.folded.at_least(size);
+        std::fill(memory, memory + size, 0.0);
+        folded = single ? Folded::in<float>(memory) : Folded::in<double>(memory);
     }
-    if (constant) {
-        result.information[0] += total(w, x.rows);
-        for (int j = 0; j < x.columns; ++j) result.information[1 + j] += sums[j];
+
+    void add(Block& block, const double* w) {
+        Scratch& s = block.s;
+        const Problem& problem = block.problem;
+        const Panels<double>& x = block.x;
+        const int constant = block.layout.constant;
+        double* sums = s.sums.at_least(x.columns + 2 * W);
+        std::fill(sums, sums + x.columns + 2 * W, 0.0);
+        const int tiles = x.count() * (x.columns / TALL + 1) / 2 + 1;
+        auto tick = [&] { s.ahead.step(2 * tiles); };
+        if (single) {
+            gram<F, float>(to_float(s, x), w, s.panelf.at_least(size_t(2 * W) * x.rows), corner, ld, folded, sums, tick, false, [](int, int, const float*) {});
+        } else {
+            const int64_t width = problem.tables.ld;
+            double* row = plain ? nullptr : s.row.at_least(size_t(width) * x.rows + W);
+            if (row) for (int k = 0; k < x.rows; ++k) { std::fill(row + k * width, row + (k + 1) * width, 0.0); row[k * width] = w[k]; }
+            gram<V, double>(x, w, s.panel.at_least(size_t(W) * x.rows), corner, ld, folded, sums, tick, row, [&](int registers, int from, const double* a) {
+                const int used = std::min(registers * L, x.columns - from);
+                for (int k = 0; k < x.rows; ++k)
+                    for (int j = 0; j < used; ++j) row[k * width + 1 + from + j] = a[int64_t(k) * W + j];
+            });
+            if (row) add_tables(block, w, row, result.tables);
+        }
+        if (constant) {
+            result.information[0] += total(w, x.rows);
+            for (int j = 0; j < x.columns; ++j) result.information[1 + j] += sums[j];
+        }
     }
-}
+
+    void complete(const Block& block) const {
+        if (!wanted) return;
+        if (single) unfold(Panels<float>(block.x.columns, 0), folded, corner, ld);
+        else unfold(block.x, folded, corner, ld);
+    }
+
+  private:
+    const Result& result;
+    int64_t ld;
+    int arithmetic;
+    bool wanted, plain, single;
+    double* corner;  // of the columns in the panels
+    Folded folded{};
+};
 
 // Information of all pairs of equations: out[column pair][equation pair], rows of `weights_width(q)`.
 void softmax_information(Block& block, const double* mu, int arithmetic, int q, double* out) {
@@ -322,6 +350,7 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
     const int64_t wide = width(columns), length = layout.columns + W;
     const double* beta = spread(s, layout, task.beta, q, length);
     Block block(problem, task, s, q == 1 ? beta : nullptr);
+    Information information(block, task, result, wide);
     Totals totals;
     double n = 0, weights = 0;
     each_block(task, [&](int64_t first, int count) {
@@ -346,9 +375,10 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
             block.add_cells_to(task.cells, t.eta);
             row_terms(problem, t, rows, task.information, totals, s.ahead);
             if (task.order > 0) add_score_rows(block, t.score, result);
-            if (task.order > 1) add_information(block, t.weight, task.arithmetic, result, wide);
+            if (task.order > 1) information.add(block, t.weight);
         }
     });
+    information.complete(block);
     result.scalars[0] += n;
     result.scalars[1] += weights;
     result.scalars[2] += sum(totals.deviance);
@@ -441,7 +471,7 @@ void accumulate(const Problem& problem, const Task& task, const double* row_scor
     Scratch& s = scratch();
     RowBlock& t = s.rows;
     Block block(problem, task, s, nullptr);
-    const int64_t wide = width(int(problem.columns.size()));
+    Information information(block, task, result, width(int(problem.columns.size())));
     each_block(task, [&](int64_t first, int count) {
         block.read(first, count, t.eta, [](int) {});
         const int rows = block.x.rows;
@@ -451,9 +481,10 @@ void accumulate(const Problem& problem, const Task& task, const double* row_scor
         add_score_rows(block, t.score, result);
         if (task.order > 1) {
             std::copy(row_weight + first - task.start, row_weight + first - task.start + count, t.weight);
-            add_information(block, t.weight, task.arithmetic, result, wide);
+            information.add(block, t.weight);
         }
     });
+    information.complete(block);
 }
 
 // Mean and 1 / standard deviation of each column in up to `most` rows, in short runs spread evenly over the whole; without

@@ -154,6 +154,11 @@ class Ahead {
             }
             j += width;
         }
+        for (const Column& c : problem.extra) {
+            if (!c.data || c.stride <= 0 || c.stride > 8) continue;
+            regions.push_back({c.data + first * c.stride, c.data + first * c.stride + (count - 1) * c.stride + 8});
+            lines += count * c.stride / 64 + 1;
+        }
     }
     // ask for a 1/parts share of the block
     inline __attribute__((always_inline)) void step(int64_t parts) {

@@ -239,6 +239,32 @@ template <bool FRACTIONS> ETAMU_INLINE Row logit_row(V y, V eta, V e) {
     return r;
 }
 
+// The same of whole rows with y in {0, 1}; says whether every one stayed within the range of doubles.  The logarithms of
+// 1 + e are one logarithm of their product, whose excess over 1 is a sum of positive terms; and one division serves for two.
+inline bool logit_rows(RowBlock& t, int count, Totals& totals, Ahead& ahead) {
+    V excess{}, linear{}, pearson{}, strange{};
+    for (int i = 0; i < count; i += L) {
+        ahead.step(2 * ahead.halves * count / L);
+        V y = load(t.y + i), eta = load(t.eta + i), e = load(t.mu + i);
+        V u = 1.0 + e, both = 1.0 / (e * u), s = e * both, small = e * s;
+        I one = y != 0.0, up = eta >= 0.0;
+        V signed_eta = one ? -eta : eta, against = max(signed_eta, V{});
+        V score = one ? (up ? small : s) : (up ? -s : -small), weight = s * small;
+        V odds = signed_eta > 0.0 ? u * both : e;
+        store(t.score + i, score);
+        store(t.weight + i, weight);
+        excess = excess * e + (excess + e);
+        linear += against;
+        pearson += odds;
+        strange += 0.0 * ((against + score) + (weight + odds));
+    }
+    V deviance = 2.0 * (linear + log1p(excess));
+    if (!(sum(strange + 0.0 * deviance) == 0)) return false;
+    totals.deviance += deviance;
+    totals.pearson += pearson;
+    return true;
+}
+
 // V(mu) = mu^p (p = 1, 2, 3 or Tweedie) or mu + mu^2/theta under the log link
 // e: exp(eta), or exp(-eta) for the families that only meet the ratio y/mu
 ETAMU_INLINE bool inverted(int family) { return family == GAMMA || family == INVERSE_GAUSSIAN; }
@@ -383,7 +409,8 @@ inline void row_terms(const Problem& problem, RowBlock& t, int count, int inform
         stage(t.eta, t.mu, count, [](V eta) { return exp(-abs(eta)); });
         if (fractions(t, count))
             each_row(t, count, totals, ahead, [&](int i) { return logit_row<true>(load(t.y + i), load(t.eta + i), load(t.mu + i)); });
-        else each_row(t, count, totals, ahead, [&](int i) { return logit_row<false>(load(t.y + i), load(t.eta + i), load(t.mu + i)); });
+        else if (t.weighted || !logit_rows(t, count, totals, ahead))
+            each_row(t, count, totals, ahead, [&](int i) { return logit_row<false>(load(t.y + i), load(t.eta + i), load(t.mu + i)); });
     } else if (family == GAUSSIAN && problem.link == IDENTITY) {
         each_row(t, count, totals, ahead, [&](int i) {
             V residual = load(t.y + i) - load(t.eta + i);

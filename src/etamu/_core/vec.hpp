@@ -2,7 +2,7 @@
 //
 // Written with GCC/Clang vector extensions so that one text serves AVX-512, AVX2, SSE and NEON: the register
 // width comes from the flags this file is compiled with.  The functions are branch-free, keep inf, nan and
-// subnormals, and stay within 2 ulp (tests/test_native.py measures them against mpmath).
+// subnormals, and stay within 2 ulp (tests/test_rows.py and tests/test_fit.py hold them to it).
 #pragma once
 #include <cstdint>
 #include <cstring>
