@@ -12,19 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from etamu import errors, families, links, solvers
-from etamu.constraints import Box, Concave, Convex, Fixed, Linear, Monotone, Sign
 from etamu.families import Family
 from etamu.fit import fit, glm, separation
 from etamu.links import Link
 from etamu.model import Fit
-from etamu.penalties import MCP, SCAD, AdaptiveLasso, ElasticNet, Fused, GroupLasso, Lasso, Quadratic, Ridge, SparseGroupLasso
 from etamu.solvers import Control
 from etamu.versions import show_versions
 
 if TYPE_CHECKING:
     from etamu import datasets, measures, vcov
+    from etamu.constraints import Box, Concave, Convex, Fixed, Linear, Monotone, Sign
     from etamu.folding import folds
     from etamu.path import glm_path
+    from etamu.penalties import MCP, SCAD, AdaptiveLasso, ElasticNet, Fused, GroupLasso, Lasso, Quadratic, Ridge, SparseGroupLasso
     from etamu.splitting import split_inference
     from etamu.stability import stability_selection
     from etamu.validation import cross_validate
@@ -77,6 +77,10 @@ __all__ = [
 
 
 _LATER = {
+    **dict.fromkeys(("Box", "Concave", "Convex", "Fixed", "Linear", "Monotone", "Sign"), "etamu.constraints"),
+    **dict.fromkeys(
+        ("MCP", "SCAD", "AdaptiveLasso", "ElasticNet", "Fused", "GroupLasso", "Lasso", "Quadratic", "Ridge", "SparseGroupLasso"), "etamu.penalties"
+    ),
     "glm_path": "etamu.path",
     "cross_validate": "etamu.validation",
     "folds": "etamu.folding",
@@ -92,6 +96,10 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'etamu' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def add1(fit: Fit, scope: str, test: str | None = None) -> Any:

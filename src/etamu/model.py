@@ -19,7 +19,7 @@ from etamu.inference import predict as _predict
 from etamu.inference import selected as _selected
 from etamu.inference import verbs as _verbs
 from etamu.inference import wald as _wald
-from etamu.inference.constrain import Active, confined
+from etamu.inference.active import Active, confined
 from etamu.inference.covariance import Scaling
 from etamu.inference.smooth_terms import Smoothing
 from etamu.inference.smooth_terms import table as smooth_table

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etamu.errors import SpecificationError, UndefinedStatisticError
-from etamu.inference.constrain import Active, ActiveRow
+from etamu.inference.active import Active, ActiveRow
 from etamu.inference.covariance import Scaling, sum_to_zero
 from etamu.inference.refit import Restriction
 from etamu.inference.selected import named

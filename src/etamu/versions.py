@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 import sys
-from importlib import metadata
 
 __all__ = ["show_versions", "versions"]
 
@@ -13,6 +11,9 @@ _PACKAGES = ("etamu", "numpy", "scipy", "narwhals", "pandas", "polars", "pyarrow
 
 def versions() -> dict[str, str]:
     """Versions of Python, etamu and what it uses, and the core in use."""
+    import platform
+    from importlib import metadata
+
     from etamu.core import cores
     from etamu.sources.native import instruction_set
 

@@ -16,11 +16,12 @@ from etamu.export.plain import array as _array
 from etamu.export.plain import number as _number
 from etamu.export.plain import plain as _plain
 from etamu.families import ALIASES, FAMILIES, Family, Multinomial, NegativeBinomial, Quasi, Tweedie
-from etamu.inference.constrain import Active, ActiveRow
-from etamu.inference.selected import Penalised, Recorded, written
+from etamu.inference.active import Active, ActiveRow
+from etamu.inference.selected import Penalised, written
 from etamu.inference.smooth_terms import Smoothing, Term
 from etamu.links import LINKS, Link, is_power, power, resolve_link
 from etamu.model import Fit
+from etamu.penalties.recorded import Recorded
 from etamu.solvers.base import Status, Step, Trace
 
 __all__ = ["FORMAT", "load", "save"]

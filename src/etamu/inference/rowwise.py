@@ -14,7 +14,7 @@ import numpy as np
 
 from etamu.design.columns import Levels, Part
 from etamu.errors import UndefinedStatisticError
-from etamu.inference.constrain import confined
+from etamu.inference.active import confined
 from etamu.inference.penalised import with_penalty
 from etamu.rows import RowTerms, multinomial_terms, row_terms
 from etamu.solvers.linalg import Factorised, FactorisedArrow, factorise

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from etamu.errors import UndefinedStatisticError
-from etamu.penalties.base import Both, Penalty
-from etamu.penalties.pieces import Pieces
 
-__all__ = ["Penalised", "Recorded", "instead", "named", "refuse_selected", "written"]
+if TYPE_CHECKING:
+    from etamu.penalties.base import Penalty
+
+__all__ = ["Penalised", "instead", "named", "refuse_selected", "written"]
 
 Array = np.ndarray[Any, Any]
 
@@ -35,22 +36,14 @@ class Penalised:
     relaxed: float | None = None
 
 
-@dataclass(frozen=True)
-class Recorded(Penalty):
-    """The penalty of a loaded model: the call that made it, as text."""
-
-    text: str
-    alpha: float = 1.0
-
-    def pieces(self, columns: Any) -> Pieces:
-        raise UndefinedStatisticError("this model was loaded from a file, which keeps its penalty as text only; refit it for that.")
-
-
 _CALLED: dict[tuple[str, Any], str] = {("ElasticNet", 1): "Lasso", ("ElasticNet", 0): "Ridge", ("SparseGroupLasso", 0): "GroupLasso"}
 
 
 def named(record: Penalised) -> str:
     """What users call the penalty."""
+    from etamu.penalties.base import Both
+    from etamu.penalties.recorded import Recorded
+
     penalty = record.penalty
     if isinstance(penalty, Recorded):
         return penalty.text.partition("(")[0]
@@ -63,6 +56,9 @@ def named(record: Penalised) -> str:
 
 def written(record: Penalised) -> str:
     """The call that makes the penalty, with arrays and fits abridged."""
+    from etamu.penalties.base import Both
+    from etamu.penalties.recorded import Recorded
+
     penalty = record.penalty
     if isinstance(penalty, Recorded):
         return penalty.text

@@ -5,7 +5,6 @@ The file is unlinked as soon as it is made, so nothing is left behind however th
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
@@ -35,6 +34,8 @@ class Cache:
         if self._file is not None:
             self._file.close()
         try:
+            import tempfile
+
             self._file = tempfile.TemporaryFile(dir=self.folder, prefix="etamu-")  # noqa: SIM115 - it lives as long as the fit
         except OSError as error:
             raise DataError(f"`cache` {self.folder!r} cannot be written: {error.strerror}; pass a folder with room, or cache=None.") from None
