@@ -267,7 +267,7 @@ def _predictors(part: Problem, held: list[Array], beta: list[Array], classes: tu
     """For each fold the predictors of its rows at each alpha, (rows, n_alphas) or (rows, n_alphas, classes)."""
     plain, width = replace(part.design, center=None, scale=None), part.design.width
     out: list[list[Array]] = [[] for _ in beta]
-    step = max(64, 2_000_000 // max(width, 1))
+    step = max(64, 250_000 // max(width, 1))
     for a in range(0, part.rows, step):
         rows = slice(a, min(a + step, part.rows))
         sparse = width > 2_000 and not all(isinstance(p, Column) for p in plain.parts)

@@ -74,6 +74,7 @@ void add_products(const double* const* x, const double* v, int count, int64_t fi
             for (int h = 0; h < 2; ++h) {
                 const V w = load(u + k + h * L);
                 for (int r = 0; r < 4; ++r) s[r][h] += load(c[r] + k + h * L) * w;
+                for (int r = 0; r < 4; ++r) __builtin_prefetch(c[r] + k + h * L + n, 0, 2);
             }
         double total[4];
         for (int r = 0; r < 4; ++r) total[r] = sum(s[r][0] + s[r][1]);
@@ -97,6 +98,7 @@ void add_products_of_floats(const float* const* x, const double* v, int count, i
             for (int h = 0; h < 2; ++h) {
                 const F w = load(u + k + h * N);
                 for (int r = 0; r < 4; ++r) s[r][h] += load(c[r] + k + h * N) * w;
+                for (int r = 0; r < 4; ++r) __builtin_prefetch(c[r] + k + h * N + n, 0, 2);
             }
         for (int r = 0; r < many; ++r) {
             double total = sum(s[r][0] + s[r][1]);
@@ -156,16 +158,37 @@ template <class C, class W> void gram_columns(const C* const* x, const W* w, int
 }
 
 // out[k] += sum_j b_j x_jk over rows [first, last)
-template <class T> void add_columns(const T* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
+void add_columns(const double* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
     constexpr int64_t RUN = 1024;
     for (int64_t start = first; start < last; start += RUN) {
         const int64_t stop = std::min(start + RUN, last);
         int j = 0;
         for (; j + 4 <= count; j += 4) {
-            const T *p = x[j], *q = x[j + 1], *r = x[j + 2], *s = x[j + 3];
+            const double *p = x[j], *q = x[j + 1], *r = x[j + 2], *s = x[j + 3];
             for (int64_t k = start; k < stop; ++k) out[k] += (b[j] * p[k] + b[j + 1] * q[k]) + (b[j + 2] * r[k] + b[j + 3] * s[k]);
         }
         for (; j < count; ++j) for (int64_t k = start; k < stop; ++k) out[k] += b[j] * x[j][k];
+    }
+}
+
+// The same of floats: eight columns are added up as such, which is as exact as they are
+void add_columns_of_floats(const float* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
+    constexpr int64_t RUN = 1024, N = 2 * L;
+    constexpr int MANY = 8;
+    for (int64_t start = first; start < last; start += RUN) {
+        const int64_t stop = std::min(start + RUN, last), whole = start + (stop - start) / N * N;
+        for (int j = 0; j < count; j += MANY) {
+            const float* c[MANY];
+            float f[MANY];
+            for (int r = 0; r < MANY; ++r) c[r] = x[std::min(j + r, count - 1)], f[r] = j + r < count ? float(b[j + r]) : 0.0f;
+            for (int64_t k = start; k < whole; k += N) {
+                F a = load(c[0] + k) * f[0], e = load(c[1] + k) * f[1];
+                for (int r = 2; r < MANY; r += 2) a += load(c[r] + k) * f[r], e += load(c[r + 1] + k) * f[r + 1];
+                add_to(out + k, a + e);
+            }
+            for (int64_t k = whole; k < stop; ++k)
+                for (int r = 0; r < MANY; ++r) out[k] += double(c[r][k]) * f[r];
+        }
     }
 }
 

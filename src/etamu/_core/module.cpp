@@ -210,7 +210,6 @@ static void check_members(const Wide& wide, const Wanted& member) {
         if (member.data()[i] < 0 || size_t(member.data()[i]) >= wide.taken()) throw std::invalid_argument("wide: no such member");
 }
 
-using JobTuple = std::tuple<const Plan*, Array, Wanted, Array, Array, Array, Array, Array>;  // plan, base, member, move; eta, v, h, score
 
 static void share(int threads, int64_t count, int64_t stretch, void (*work)(void*, int64_t, int64_t), void* context) {
     shared_out(count, stretch, threads, [&](int64_t first, int64_t last) { work(context, first, last); });
@@ -300,29 +299,23 @@ NB_MODULE(_native, m) {
             nb::gil_scoped_release release;
             w.take(wanted.data(), int64_t(wanted.size()), threads);
         })
-        .def("advance", [](const Wide& w, const std::vector<JobTuple>& given, int information, int threads) {
-            std::vector<Wide::Job> jobs;
-            std::vector<std::array<double, 2>> sums(given.size());
+        .def("products", [](const Wide& w, Array v, Wanted member, int threads, Array out) {
+            check_members(w, member);
+            if (v.size() < size_t(w.length()) || out.size() != member.size()) throw std::invalid_argument("products: sizes differ");
+            nb::gil_scoped_release release;
+            w.products(v.data(), member.data(), member.size(), threads, out.data());
+        })
+        .def("advance", [](const Wide& w, const Plan& plan, Array base, Wanted member, Array move, Array eta, Array v, Array h, Array score, int information, int threads) {
             const size_t n = size_t(w.length());
-            for (size_t k = 0; k < given.size(); ++k) {
-                const auto& [plan, base, member, move, eta, v, h, score] = given[k];
-                for (const Array* a : {&base, &eta, &v, &h}) if (a->size() < n) throw std::invalid_argument("advance: sizes differ");
-                if (plan->problem.rows != w.length() || move.size() != member.size() || score.size() != member.size()) throw std::invalid_argument("advance: sizes differ");
-                if (plan->problem.equations != 1 || plan->problem.family == MULTINOMIAL) throw std::invalid_argument("advance knows one equation");
-                check_members(w, member);
-                Wide::Job job{};
-                job.problem = &plan->problem;
-                job.base = base.data(), job.move = move.data(), job.member = member.data(), job.count = member.size();
-                job.eta = eta.data(), job.v = v.data(), job.h = h.data(), job.score = score.data(), job.sums = sums[k].data();
-                jobs.push_back(std::move(job));
-            }
-            {
-                nb::gil_scoped_release release;
-                w.advance(jobs, information, threads);
-            }
-            std::vector<std::tuple<double, double>> out;
-            for (const auto& s : sums) out.emplace_back(s[0], s[1]);
-            return out;
+            for (const Array* a : {&base, &eta, &v, &h}) if (a->size() < n) throw std::invalid_argument("advance: sizes differ");
+            if (plan.problem.rows != w.length() || move.size() != member.size() || score.size() != member.size()) throw std::invalid_argument("advance: sizes differ");
+            if (plan.problem.equations != 1 || plan.problem.family == MULTINOMIAL) throw std::invalid_argument("advance knows one equation");
+            check_members(w, member);
+            double sums[2];
+            const Wide::Job job{&plan.problem, base.data(), move.data(), member.data(), member.size(), eta.data(), v.data(), h.data(), score.data(), sums};
+            nb::gil_scoped_release release;
+            w.advance(job, information, threads);
+            return sums[0];
         })
         .def("gram", &gram<Floats>)
         .def("gram", &gram<Matrix>);

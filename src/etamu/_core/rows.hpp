@@ -206,11 +206,11 @@ ETAMU_INLINE Row binomial_row(V y, V lp, V lq, V a, V b, V bend, V bend_comp, in
     return r;
 }
 
-// whether any y of the block lies strictly between 0 and 1
-inline bool fractions(const RowBlock& t, int count) {
-    V inside{};
-    for (int i = 0; i < count; i += L) { V y = load(t.y + i); inside = max(inside, y * (1.0 - y)); }
-    return sum(inside) > 0;
+// whether any of the numbers, which are not negative, is neither 0 nor 1
+inline bool fractions(const double* x, int count) {
+    V other{};
+    for (int i = 0; i < count; i += L) { V v = load(x + i); other = max(other, abs(v * (1.0 - v))); }
+    return !(sum(other) == 0);
 }
 
 // with y in {0, 1} only, r = e^-|eta| gives everything: the deviance is 2 log(1 + e^(-+eta)), pearson e^(-+eta)
@@ -239,9 +239,10 @@ template <bool FRACTIONS> ETAMU_INLINE Row logit_row(V y, V eta, V e) {
     return r;
 }
 
-// The same of whole rows with y in {0, 1}; says whether every one stayed within the range of doubles.  The logarithms of
-// 1 + e are one logarithm of their product, whose excess over 1 is a sum of positive terms; and one division serves for two.
-inline bool logit_rows(RowBlock& t, int count, Totals& totals, Ahead& ahead) {
+// The same of whole rows with y in {0, 1} and weights that are 1, or 0 or 1 if WEIGHTED; says whether every one stayed within the
+// range of doubles.  The logarithms of 1 + e are one logarithm of their product, whose excess over 1 is a sum of positive
+// terms; and one division serves for two.
+template <bool WEIGHTED> inline bool logit_rows(RowBlock& t, int count, Totals& totals, Ahead& ahead) {
     V excess{}, linear{}, pearson{}, strange{};
     for (int i = 0; i < count; i += L) {
         ahead.step(2 * ahead.halves * count / L);
@@ -251,6 +252,10 @@ inline bool logit_rows(RowBlock& t, int count, Totals& totals, Ahead& ahead) {
         V signed_eta = one ? -eta : eta, against = max(signed_eta, V{});
         V score = one ? (up ? small : s) : (up ? -s : -small), weight = s * small;
         V odds = signed_eta > 0.0 ? u * both : e;
+        if constexpr (WEIGHTED) {
+            V w = load(t.w + i);
+            score *= w, weight *= w, odds *= w, against *= w, e *= w;
+        }
         store(t.score + i, score);
         store(t.weight + i, weight);
         excess = excess * e + (excess + e);
@@ -407,9 +412,9 @@ inline void row_terms(const Problem& problem, RowBlock& t, int count, int inform
     const double par = problem.family_parameter;
     if (family == BINOMIAL && problem.link == LOGIT) {
         stage(t.eta, t.mu, count, [](V eta) { return exp(-abs(eta)); });
-        if (fractions(t, count))
+        if (fractions(t.y, count))
             each_row(t, count, totals, ahead, [&](int i) { return logit_row<true>(load(t.y + i), load(t.eta + i), load(t.mu + i)); });
-        else if (t.weighted || !logit_rows(t, count, totals, ahead))
+        else if (t.weighted ? fractions(t.w, count) || !logit_rows<true>(t, count, totals, ahead) : !logit_rows<false>(t, count, totals, ahead))
             each_row(t, count, totals, ahead, [&](int i) { return logit_row<false>(load(t.y + i), load(t.eta + i), load(t.mu + i)); });
     } else if (family == GAUSSIAN && problem.link == IDENTITY) {
         each_row(t, count, totals, ahead, [&](int i) {

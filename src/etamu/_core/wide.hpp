@@ -168,10 +168,16 @@ class Wide {
         double *eta, *v, *h, *score, *sums;
     };
 
-    // One reading of the columns does all jobs, block of rows by block, where none of their columns is sparse.
-    void advance(const std::vector<Job>& jobs, int information, int threads) const {
-        if (narrow) advance_over(floats, kernels.add_columns_of_floats, kernels.add_products_of_floats, jobs, information, threads);
-        else advance_over(places, kernels.add_columns, kernels.add_products, jobs, information, threads);
+    // By one reading of the columns, block of rows by block, where none of them is sparse
+    void advance(const Job& job, int information, int threads) const {
+        if (narrow) advance_over(floats, kernels.add_columns_of_floats, kernels.add_products_of_floats, job, information, threads);
+        else advance_over(places, kernels.add_columns, kernels.add_products, job, information, threads);
+    }
+
+    // x'v of each member, by the numbers that `advance` reads
+    void products(const double* v, const int32_t* member, size_t count, int threads, double* out) const {
+        if (narrow) products_over(floats, kernels.add_products_of_floats, v, member, count, threads, out);
+        else score(member, count, v, threads, out);
     }
 
     // Rows [first, count) of X'WX of those members of the columns taken, and their mirror images; w has zeros beyond the last row.
@@ -265,64 +271,67 @@ class Wide {
             }
     }
 
+    // How many rows of so many columns stay in the second-level cache
+    template <class T> static int64_t rows_at_once(size_t count) { return std::max<int64_t>(64, std::min<int64_t>(1024, 262144 / int64_t(sizeof(T) * std::max<size_t>(count, 1)) / 64 * 64)); }
+    int64_t stretch_of(int64_t run) const { return std::max<int64_t>(run, (rows / 32 + 63) / 64 * 64); }  // of rows, whose sums are added in order
+
+    template <class T, class Products>
+    void products_over(const std::vector<T*>& at, Products products, const double* v, const int32_t* member, size_t count, int threads, double* out) const {
+        std::vector<const T*> x;
+        for (size_t i = 0; i < count; ++i) x.push_back(at[size_t(member[i])]);
+        const int64_t run = 1024, stretch = stretch_of(run), stretches = (rows + stretch - 1) / stretch;
+        constexpr size_t FEW = 16;  // columns, whose rows are read one after another as they lie
+        std::vector<double> part(size_t(stretches) * count, 0.0);
+        shared_out(rows, stretch, rows * int64_t(count) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
+            double* sums = part.data() + size_t(first / stretch) * count;
+            for (size_t i = 0; i < count; i += FEW)
+                for (int64_t k = first; k < last; k += run) products(x.data() + i, v, int(std::min(FEW, count - i)), k, std::min(k + run, last) - k, sums + i);
+        });
+        std::fill(out, out + count, 0.0);
+        for (int64_t s = 0; s < stretches; ++s)
+            for (size_t i = 0; i < count; ++i) out[i] += part[size_t(s) * count + i];
+    }
+
     template <class T, class Add, class Products>
-    void advance_over(const std::vector<T*>& at, Add add, Products products, const std::vector<Job>& jobs, int information, int threads) const {
-        struct Columns {
-            std::vector<const T*> moving, stored;
-            std::vector<double> by;
-            bool dense = true;
-        };
-        std::vector<Columns> own(jobs.size());
-        size_t most = 1, width = 0;
-        for (size_t k = 0; k < jobs.size(); ++k) {
-            const Job& job = jobs[k];
-            for (size_t i = 0; i < job.count; ++i) {
-                const T* x = at[size_t(job.member[i])];
-                own[k].stored.push_back(x);
-                own[k].dense = own[k].dense && x;
-                if (job.move[i] != 0 && x) own[k].moving.push_back(x), own[k].by.push_back(job.move[i]);
-            }
-            most = std::max(most, job.count);
-            width += job.count + 2;
-            if (!own[k].dense) {
-                std::copy(job.base, job.base + rows, job.eta);
-                add_members(job.member, job.move, job.count, threads, job.eta);
-            }
+    void advance_over(const std::vector<T*>& at, Add add, Products products, const Job& job, int information, int threads) const {
+        std::vector<const T*> moving, stored;
+        std::vector<double> by;
+        bool dense = true;
+        for (size_t i = 0; i < job.count; ++i) {
+            const T* x = at[size_t(job.member[i])];
+            stored.push_back(x);
+            dense = dense && x;
+            if (job.move[i] != 0 && x) moving.push_back(x), by.push_back(job.move[i]);
         }
-        const int64_t run = std::max<int64_t>(64, std::min<int64_t>(1024, 262144 / int64_t(sizeof(T) * most) / 64 * 64));
-        const int64_t stretch = std::max<int64_t>(run, (rows / 32 + 63) / 64 * 64), stretches = (rows + stretch - 1) / stretch;
+        if (!dense) {
+            std::copy(job.base, job.base + rows, job.eta);
+            add_members(job.member, job.move, job.count, threads, job.eta);
+        }
+        const int64_t run = rows_at_once<T>(job.count), stretch = stretch_of(run), stretches = (rows + stretch - 1) / stretch;
+        const size_t width = job.count + 2;
         std::vector<double> part(size_t(stretches) * width, 0.0);
         shared_out(rows, stretch, rows * int64_t(width + 16) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
+            double* sums = part.data() + size_t(first / stretch) * width;
             for (int64_t k = first; k < last; k += run) {
                 const int64_t stop = std::min(k + run, last);
-                double* sums = part.data() + size_t(first / stretch) * width;
-                for (size_t i = 0; i < jobs.size(); ++i) {
-                    const Job& job = jobs[i];
-                    if (own[i].dense) {
-                        std::copy(job.base + k, job.base + stop, job.eta + k);
-                        add(own[i].moving.data(), own[i].by.data(), int(own[i].moving.size()), k, stop, job.eta);
-                    }
-                    double found[2];
-                    kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
-                    sums[0] += found[0], sums[1] += found[1];
-                    if (own[i].dense) products(own[i].stored.data(), job.v, int(job.count), k, stop - k, sums + 2);
-                    sums += job.count + 2;
+                if (dense) {
+                    std::copy(job.base + k, job.base + stop, job.eta + k);
+                    add(moving.data(), by.data(), int(moving.size()), k, stop, job.eta);
                 }
+                double found[2];
+                kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
+                sums[0] += found[0], sums[1] += found[1];
+                if (dense) products(stored.data(), job.v, int(job.count), k, stop - k, sums + 2);
             }
         });
-        size_t first = 0;
-        for (size_t k = 0; k < jobs.size(); ++k) {
-            const Job& job = jobs[k];
-            job.sums[0] = job.sums[1] = 0;
-            std::fill(job.score, job.score + job.count, 0.0);
-            for (int64_t s = 0; s < stretches; ++s) {
-                const double* sums = part.data() + size_t(s) * width + first;
-                job.sums[0] += sums[0], job.sums[1] += sums[1];
-                for (size_t i = 0; i < job.count; ++i) job.score[i] += sums[2 + i];
-            }
-            if (!own[k].dense) score(job.member, job.count, job.v, threads, job.score);
-            first += job.count + 2;
+        job.sums[0] = job.sums[1] = 0;
+        std::fill(job.score, job.score + job.count, 0.0);
+        for (int64_t s = 0; s < stretches; ++s) {
+            const double* sums = part.data() + size_t(s) * width;
+            job.sums[0] += sums[0], job.sums[1] += sums[1];
+            for (size_t i = 0; i < job.count; ++i) job.score[i] += sums[2 + i];
         }
+        if (!dense) score(job.member, job.count, job.v, threads, job.score);
     }
 
     double sparse_dot(int64_t j, const double* v) const {

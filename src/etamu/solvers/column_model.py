@@ -21,11 +21,14 @@ _SOME = 2_000  # rows that tell how stale row weights are
 
 
 class Lent(Protocol):
-    """A model that another solver on the same columns has made: X' diag(weight) X of the columns ``index``."""
+    """A model that another solver on the same columns has made: X' diag(weight) X of the columns ``index``; ``some`` are a few of the weights."""
 
     weight: Array
+    some: Array
     index: Array
     gram: Array
+
+    def has(self, needed: Array) -> bool: ...
 
 
 class Grams(Protocol):
@@ -35,7 +38,7 @@ class Grams(Protocol):
     sum_weight: float
 
     def gram(self, weight: Array, member: Array, first: int, out: Array) -> None: ...
-    def lend(self, weight: Array, index: Array, gram: Array) -> bool: ...
+    def lend(self, weight: Array, some: Array, index: Array, gram: Array) -> bool: ...
     def lent(self) -> Sequence[Lent]: ...
     def fits(self, weight: Array, index: Array) -> bool: ...
 
@@ -55,7 +58,8 @@ class ColumnModel:
 
     def clear(self) -> None:
         """No column."""
-        self.index, self.weight = np.zeros(0, dtype=np.int32), np.empty(0)
+        self.index, self.weight, self.some = np.zeros(0, dtype=np.int32), np.empty(0), np.empty(0)
+        self.now: Array | None = None  # a few of the row weights as they are
         self.gram: Array = np.empty((0, 0), dtype=self.numbers)
         self.drift: float | None = math.inf
         self.version += 1
@@ -78,12 +82,12 @@ class ColumnModel:
 
     def moved(self) -> None:
         """The row weights are others now."""
-        self.drift, self.fresh = None if len(self) else math.inf, False
+        self.drift, self.fresh, self.now = None if len(self) else math.inf, False, None
 
     def staleness(self, h: Array) -> float:
         """Relative change of the row weights since the model was made."""
         if self.drift is None:
-            self.drift, self.factor = self._compared(self.weight, h)
+            self.drift, self.factor = self._compared(self.some, h)
         return self.drift
 
     def renew(self, h: Array, needed: Array, stale: float) -> None:
@@ -95,7 +99,7 @@ class ColumnModel:
             self.index = np.concatenate([self.index, more.astype(np.int32)])
         else:
             self.index, self.version = needed.astype(np.int32), self.version + 1
-        self.weight = h / self.source.sum_weight
+        self.weight, self.some = h / self.source.sum_weight, self.few(h)
         self._room(len(self), 0)
         self.source.gram(self.weight, self.index, 0, self.gram)
         if self._alike(len(self) - len(more) if len(more) < len(self) else 0) and self.exactly():
@@ -118,24 +122,20 @@ class ColumnModel:
 
     def borrow(self, h: Array, needed: Array, stale: float) -> bool:
         """Use a model that others have made, if one of them will do."""
-        fitting = [
-            m
-            for m in self.source.lent()
-            if m.gram is not self.gram and m.gram.dtype == self.numbers and len(m.index) >= len(needed) and np.isin(needed, m.index).all()
-        ]
-        found = [(*self._compared(m.weight, h), m) for m in fitting]
+        fitting = [m for m in self.source.lent() if m.gram is not self.gram and m.gram.dtype == self.numbers and m.has(needed)]
+        found = [(*self._compared(m.some, h), m) for m in fitting if self.source.fits(m.weight, m.index)]
         drift, factor, model = min(found, key=lambda f: f[0], default=(math.inf, 1.0, None))
         if model is None or drift > stale:
             return False
-        self.adopt(model.index, model.gram, model.weight)
+        self.adopt(model.index, model.gram, model.weight, model.some)
         self.drift, self.factor = drift, factor
         return True
 
-    def adopt(self, index: Array, gram: Array, weight: Array) -> None:
+    def adopt(self, index: Array, gram: Array, weight: Array, some: Array) -> None:
         """Use those numbers, which are somebody else's."""
         if not np.array_equal(self.index, index[: len(self)]):
             self.version += 1
-        self.index, self.gram, self.weight, self.shared = index, gram, weight, True
+        self.index, self.gram, self.weight, self.some, self.shared = index, gram, weight, some, True
         self.moved()
 
     def _alike(self, first: int) -> bool:
@@ -146,7 +146,7 @@ class ColumnModel:
         return int(np.count_nonzero(like)) > int(np.count_nonzero(np.diagonal(self.gram)[first:size] > 0))
 
     def _lend(self) -> None:
-        self.shared = self.source.lend(self.weight, self.index, self.gram)
+        self.shared = self.source.lend(self.weight, self.some, self.index, self.gram)
 
     def _room(self, size: int, have: int) -> None:
         """Room for so many columns, the first of them kept; numbers that others use are copied."""
@@ -155,10 +155,15 @@ class ColumnModel:
             larger[:have, :have] = self.gram[:have, :have]
             self.gram, self.shared = larger, False
 
-    def _compared(self, weight: Array, h: Array) -> tuple[float, float]:
-        """Relative change of the row weights from those of a model, apart from a factor common to all; and the factor of the model."""
-        some = slice(None, None, max(1, self.source.rows // _SOME))
-        old, new = weight[some], h[some] / self.source.sum_weight
+    def few(self, h: Array) -> Array:
+        """A few of the row weights h, which are those of now."""
+        if self.now is None:
+            self.now = h[:: max(1, self.source.rows // _SOME)] / self.source.sum_weight
+        return self.now
+
+    def _compared(self, old: Array, h: Array) -> tuple[float, float]:
+        """Relative change of the row weights from a few of a model's, apart from a factor common to all; and the factor of the model."""
+        new = self.few(h)
         used = new > 0  # rows that others have and this problem does not are no change
         then, now, both = float(np.add.reduce(old)), float(np.add.reduce(new)), float(np.add.reduce(old[used]))
         if not (both > 0 and now > 0):

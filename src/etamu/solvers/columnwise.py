@@ -50,6 +50,7 @@ class ColumnAccess(Grams, Protocol):
 
     def empty(self) -> Array: ...
     def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array, *, index: Array | None = None) -> tuple[float, Array]: ...
+    def products(self, v: Array, index: Array) -> Array: ...
     def scan(self, v: Array, wanted: Array) -> Array: ...
     def exact(self, v: Array, wanted: Array) -> Array: ...
     def take(self, wanted: Array) -> None: ...
@@ -75,11 +76,11 @@ class Point:
 
 @dataclass(frozen=True)
 class _There:
-    """A point that was evaluated: its deviance, and the score of the columns ``seeing``, or of all that were taken."""
+    """A point that was evaluated: its deviance, and the score of the columns ``seen``, or of all that were taken."""
 
     deviance: float
     score: Array
-    seeing: Array | None
+    seen: Array | None
 
 
 class Columnwise:
@@ -98,7 +99,7 @@ class Columnwise:
         self.descender, self.first = Descender(), 1.0
         self.seen = Seen(access.lengths / self.weight_sum, access.lost / self.weight_sum, access.rows)
         self.out = np.ones(self.size, dtype=bool)
-        self.seeing: Array | None = None  # of the columns taken, those whose score is of now: all, or these
+        self.late: Array | None = None  # of the columns taken, those whose score is not of now
         self.left = _LEFT[access.rows * self.size > _MANY]
         self.soon, self.stale, self.settled = _SOON, _STALE, True
         self.previous = np.zeros(0)
@@ -224,24 +225,21 @@ class Columnwise:
 
     def _go(self, move: Array) -> _There:
         """The objective's parts after the move."""
-        seeing = None
+        seen = None
         if self.access.whole and self.settled:
             looked = move != 0
             looked[self.model.index] = True
-            seeing = np.flatnonzero(looked)
-        return _There(*self._advanced(move, seeing), seeing)
-
-    def _advanced(self, move: Array, index: Array | None) -> tuple[float, Array]:
-        return self.access.advance(self.eta, move, self.information, *self.trial, index=index)
+            seen = np.flatnonzero(looked)
+        return _There(*self.access.advance(self.eta, move, self.information, *self.trial, index=seen), seen)
 
     def _look_at(self, columns: Array) -> Array:
         """Make the score of those columns one of now; which of them it was not."""
-        if self.seeing is None:
+        if self.late is None:
             return columns[:0]
-        late = np.setdiff1d(columns, self.seeing)
+        late = columns[self.late[columns]]
         if len(late):
-            self.score[late] = self._advanced(np.zeros(len(self.b)), late)[1]
-            self.seeing = np.union1d(late, self.seeing)
+            self.score[late] = self.access.products(self.v, late)
+            self.late[late] = False
         return late
 
     def _overlooked(self, l1: Array) -> bool:
@@ -253,8 +251,11 @@ class Columnwise:
         """The point just evaluated is where we are."""
         here, there = (self.eta, self.v, self.h), self.trial
         self.trial, (self.eta, self.v, self.h) = here, there
-        self.b, self.deviance, self.seeing = b, found.deviance, found.seeing
-        self.score[slice(None) if found.seeing is None else found.seeing] = found.score
+        self.b, self.deviance, self.late = b, found.deviance, None
+        self.score[slice(None) if found.seen is None else found.seen] = found.score
+        if found.seen is not None:
+            self.late = np.ones(len(b), dtype=bool)
+            self.late[found.seen] = False
         self.model.moved()
 
     def possible(self, threshold: Array) -> Array:
@@ -278,7 +279,7 @@ class Columnwise:
         move[point.index] = point.values
         self._accept(move, self._go(move))
         index, self.soon = np.asarray(sample.access.taken, dtype=np.int32)[sample.model.index], _NOW
-        self.model.adopt(index, sample.model.gram, self.h / self.weight_sum)
+        self.model.adopt(index, sample.model.gram, self.h / self.weight_sum, self.model.few(self.h))
         l1 = np.full(self.size, 1e250)
         l1[index] = point.alpha * self.l1[index]
         own = self.left, self.max_iter, self.stale

@@ -97,6 +97,10 @@ class Columns:
         """The deviance of the job, and x_j'v of its members."""
         raise NotImplementedError
 
+    def products(self, v: Array, member: Array) -> Array:
+        """x_j'v of those columns held."""
+        raise NotImplementedError
+
 
 class NativeColumns(Columns):
     """In the core."""
@@ -147,9 +151,16 @@ class NativeColumns(Columns):
             return self._composed(job)
         score = np.empty(len(job.member))
         with self.lock:
-            given = (job.plan.core, job.base, job.member, job.move, job.eta, job.v, job.h, score)
-            ((deviance, _),) = self.wide.advance([given], native.INFORMATION[job.information], self.threads)
+            kind = native.INFORMATION[job.information]
+            deviance = self.wide.advance(job.plan.core, job.base, job.member, job.move, job.eta, job.v, job.h, score, kind, self.threads)
         return deviance, score
+
+    def products(self, v: Array, member: Array) -> Array:
+        """x_j'v of those columns held, by the numbers that ``advance`` reads."""
+        out = np.empty(len(member))
+        with self.lock:
+            self.wide.products(v, member, self.threads, out)
+        return out
 
     def _composed(self, job: Job) -> tuple[float, Array]:
         """Product by product, with row terms from NumPy: the core's are told the rest as if it were least squares."""
@@ -192,15 +203,27 @@ class PlainColumns(Columns):
         job.eta[: self.rows] = job.base[: self.rows] + x @ job.move
         return _evaluate(job), np.asarray(job.v[: self.rows] @ x)
 
+    def products(self, v: Array, member: Array) -> Array:
+        return np.asarray(v[: self.rows] @ self.matrix[:, member])
+
 
 @dataclass
 class Model:
-    """X' diag(weight) X of the columns ``index`` of those taken, at row weights of the ``lender``."""
+    """X' diag(weight) X of the columns ``index`` of those taken, at row weights of the ``lender``, of which ``some`` are a few."""
 
     weight: Array
+    some: Array
     index: Array
     gram: Array
     lender: Access
+
+    def __post_init__(self) -> None:
+        self._holds = np.zeros(int(self.index.max(initial=-1)) + 1, dtype=bool)
+        self._holds[self.index] = True
+
+    def has(self, needed: Array) -> bool:
+        """Whether all of those columns are in it."""
+        return len(needed) <= len(self.index) and int(needed.max(initial=-1)) < len(self._holds) and bool(self._holds[needed].all())
 
 
 @dataclass
@@ -237,15 +260,15 @@ class Access:
         self.columns.widen()
         self.noise = 0.0
 
-    def lend(self, weight: Array, index: Array, gram: Array) -> bool:
+    def lend(self, weight: Array, some: Array, index: Array, gram: Array) -> bool:
         """Let others on the same columns use this model; whether anybody might."""
         if self.columns.lends:
-            self.columns.models.append(Model(weight, index, gram, self._whose(weight)))
+            self.columns.models.append(Model(weight, some, index, gram, self._whose(weight)))
         return bool(self.columns.lends)
 
     def lent(self) -> list[Model]:
-        """Models that solvers on the same columns have made, of columns that are about as long in this problem's rows."""
-        return [model for model in list(self.columns.models) if self._is_like(model.lender, model.index)]
+        """Models that solvers on the same columns have made."""
+        return list(self.columns.models)
 
     def fits(self, weight: Array, index: Array) -> bool:
         """Whether those columns taken are about as long in this problem's rows as in those of whose row weights these are."""
@@ -286,6 +309,10 @@ class Access:
         own = np.ascontiguousarray(move if index is None else move[index])
         found: tuple[float, Array] = self.columns.advance(Job(self.problem, self.plan, member, base, own, information, eta, v, h))
         return found
+
+    def products(self, v: Array, index: Array) -> Array:
+        """x_j'v of columns taken, as ``advance`` finds them."""
+        return np.asarray(self.columns.products(v, self.member[index]))
 
     def scan(self, v: Array, wanted: Array) -> Array:
         """x_j'v of the wanted columns, to within ``lost[j]`` |v|."""
