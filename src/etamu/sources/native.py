@@ -231,8 +231,8 @@ def _from_pairs(information: np.ndarray, p: int, q: int) -> np.ndarray:
     for index, size in ((columns, p), (equations, q)):
         i, j = np.triu_indices(size)
         index[i, j] = index[j, i] = np.arange(len(i))
-    full = information[columns[None, :, None, :], equations[:, None, :, None]]
-    return np.asarray(full.reshape(q * p, q * p))
+    place = columns[None, :, None, :] * information.shape[1] + equations[:, None, :, None]
+    return np.asarray(np.take(information, place).reshape(q * p, q * p))
 
 
 def deviances(problem: Problem, eta: Array, threads: int) -> Array | None:
