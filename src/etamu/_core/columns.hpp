@@ -121,6 +121,7 @@ template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C*
         R u[3] = {Lane<W>::of(x[0] + k), Lane<W>::of(x[1] + k), Lane<W>::of(x[2] + k)};
         for (int i = 0; i < 4; ++i) {
             R v = load(a[i] + k);
+            ETAMU_KEEP(v);
             for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
         }
     }
@@ -131,7 +132,7 @@ template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C*
 // columns are padded with zeros to whole registers
 template <class C, class W> void gram_columns(const C* const* x, const W* w, int64_t rows, int first, int last, double* g, int64_t ld) {
     constexpr int64_t MOST = 1024, N = ETAMU_BYTES / 4;
-    const int64_t RUN = last > 192 ? MOST / 2 : MOST;  // so that all columns of a run stay in the second-level cache
+    const int64_t RUN = last > 256 ? MOST / 2 : MOST;  // so that all columns of a run stay in the second-level cache
     alignas(64) W weighted[4][MOST];
     for (int i = first; i < last; ++i) std::fill(g + i * ld, g + i * ld + i + 1, 0.0);
     for (int64_t start = 0; start < rows; start += RUN) {

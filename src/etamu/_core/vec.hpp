@@ -18,6 +18,15 @@
 #define ETAMU_BYTES 16
 #endif
 
+// In a register from here on: compilers would rather read it again for every use, and loads are what these loops then wait for
+#if defined(__GNUC__) && defined(__AVX512F__)
+#define ETAMU_KEEP(v) asm("" : "+v"(v))
+#elif defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#define ETAMU_KEEP(v) asm("" : "+x"(v))
+#else
+#define ETAMU_KEEP(v) (void)0
+#endif
+
 namespace {
 
 typedef double V __attribute__((vector_size(ETAMU_BYTES)));
