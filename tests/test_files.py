@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 import etamu as em
 from etamu import errors
 from etamu.design import batches
+from etamu.design.columns import Column
 from etamu.solvers.base import Status
+from etamu.sources import memory
 from etamu.sources.streamed import Streamed
 
 pa = pytest.importorskip("pyarrow")
@@ -568,6 +571,26 @@ def test_bug_two_columns_of_one_name_in_a_csv(tmp_path):
     (tmp_path / "dup.csv").write_text("x,x,y\n" + "1,2,3\n2,1,4\n" * 500)
     with pytest.raises(errors.DataError, match="'x'"):
         em.glm("y ~ x", tmp_path / "dup.csv")
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_streamed_fit_keeps_none_of_the_parts_it_has_read(cached, tmp_path, small_parts, monkeypatch):
+    """Memory is bounded whatever the size of the files: what is remembered of a part dies with it."""
+    seen = []
+    sums = memory.Memory.sum
+
+    def watched(self, request):
+        seen.extend(weakref.ref(part.values) for part in self.problem.design.parts if isinstance(part, Column) and part.values is not None)
+        return sums(self, request)
+
+    monkeypatch.setattr(memory.Memory, "sum", watched)
+    folder = write(tmp_path / "rows", pa.table(rows()), 3)
+    fit = streamed("count ~ x + g", folder, family="poisson", cache=str(tmp_path) if cached else None)
+    gc.collect()
+    sample = max((step.rows for step in fit.trace.steps if step.rows < N), default=0)
+    alive = [r() for r in seen if r() is not None]
+    assert len(seen) > 10
+    assert sum(len(a) for a in {id(a): a for a in alive}.values()) <= sample
 
 
 def test_progress_tells_rows_within_a_pass(tmp_path, small_parts):

@@ -167,13 +167,15 @@ class Design:
     scale: np.ndarray[Any, np.dtype[np.float64]] | None = None
     _made: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # see of_parts
 
+    def __post_init__(self) -> None:
+        if self._made.get("parts") is not self.parts:  # another design's, which would keep that one's arrays, and these, alive
+            object.__setattr__(self, "_made", {"parts": self.parts})
+
     def of_parts(self, compute: Callable[[tuple[Part, ...]], Any]) -> Any:
         """What ``compute`` makes of the parts: made once for all designs that differ in centre and scale alone."""
-        parts, found = self._made.get(compute, (None, None))
-        if parts is not self.parts:
-            found = compute(self.parts)
-            self._made[compute] = self.parts, found
-        return found
+        if compute not in self._made:
+            self._made[compute] = compute(self.parts)
+        return self._made[compute]
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_made": {}}  # which may be of this process alone, as addresses are
