@@ -361,3 +361,34 @@ def test_columns_that_floats_cannot_tell_apart(family, apart, narrow):
                 other, whole = b.copy(), b[j] + b[j + p // 2]
                 other[j], other[j + p // 2] = share * whole, (1 - share) * whole
                 assert objective(other, constant, alpha) >= now - 1e-10 * abs(now)
+
+
+# ---- once wrong ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_large_intercept_of_a_tall_design_is_that_of_its_rows():
+    """What moves add to the predictors must be what they add to the coefficients, however large these are beside the noise."""
+    rng = np.random.default_rng(0)
+    n, p = 20_000, 60
+    X = rng.normal(size=(n, p)).astype(np.float32).astype(float)
+    y = np.exp(14 + 0.02 * X[:, 0] - 0.01 * X[:, 1]) + rng.normal(size=n)
+    path = em.glm_path(X=X, y=y, family="gaussian", link="log", alphas=[3e9, 1e9, 3e8])
+    for coef, intercept, deviance in zip(path.coefs, path.intercepts, path.deviance, strict=True):
+        mu = np.exp(intercept + X @ coef)
+        np.testing.assert_allclose(deviance, ((y - mu) ** 2).sum(), rtol=1e-8)
+        assert abs(((y - mu) * mu).sum()) < 1e-9 * (y * mu).sum()  # the score of the intercept, which has no penalty
+
+
+def test_a_tall_design_whose_free_columns_are_nearly_dependent():
+    """The sample's model is of doubles, and all rows' turns to them on the way: no model is left without its row weights."""
+    rng = np.random.default_rng(0)
+    n, p = 60_000, 150
+    X = rng.normal(size=(n, p))
+    X[:, 2] = (X[:, 0] + X[:, 1]) / np.sqrt(2) + 1e-3 * rng.normal(size=n)
+    y = (X[:, 0] + 0.5 * X[:, 3] + rng.logistic(size=n) > 0).astype(float)
+    weights = np.r_[np.zeros(3), np.ones(p - 3)]
+    fit = em.fit(X, y, family="binomial", penalty=em.Lasso(0.02, weights=weights))
+    assert fit.converged
+    score = X.T @ (y - 1 / (1 + np.exp(-(fit.coef[0] + X @ fit.coef[1:])))) / n
+    assert np.abs(score[:3]).max() < 1.5e-7  # of an objective within 1e-13 of its least
+    assert np.abs(score[3:]).max() < 0.02 * (1 + 1e-6)

@@ -307,6 +307,12 @@ def test_sums_of_different_orders_at_the_same_time():
         t.join()
 
 
+def test_rooms_open_when_they_are_named():
+    program = "import etamu as em; em.penalties.Lasso; em.constraints.Box; from etamu import Ridge, Monotone; from etamu import *; print('SCAD' in dir(em))"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "True"
+
+
 @native
 def test_a_fit_and_its_standard_errors_load_no_scipy():
     """It costs 15 MB and a twentieth of a second, which a small fit should not pay."""

@@ -91,7 +91,7 @@ _LATER = {
 
 def __getattr__(name: str) -> Any:
     """Rooms that most programs never enter are opened when first named."""
-    if name in ("datasets", "measures", "vcov"):
+    if name in ("constraints", "datasets", "measures", "penalties", "vcov"):
         return import_module(f"etamu.{name}")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)

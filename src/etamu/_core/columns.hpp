@@ -158,38 +158,17 @@ template <class C, class W> void gram_columns(const C* const* x, const W* w, int
     }
 }
 
-// out[k] += sum_j b_j x_jk over rows [first, last)
-void add_columns(const double* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
+// out[k] += sum_j b_j x_jk over rows [first, last), in doubles: what is added up move by move must stay that of the coefficients
+template <class T> void add_columns(const T* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
     constexpr int64_t RUN = 1024;
     for (int64_t start = first; start < last; start += RUN) {
         const int64_t stop = std::min(start + RUN, last);
         int j = 0;
         for (; j + 4 <= count; j += 4) {
-            const double *p = x[j], *q = x[j + 1], *r = x[j + 2], *s = x[j + 3];
+            const T *p = x[j], *q = x[j + 1], *r = x[j + 2], *s = x[j + 3];
             for (int64_t k = start; k < stop; ++k) out[k] += (b[j] * p[k] + b[j + 1] * q[k]) + (b[j + 2] * r[k] + b[j + 3] * s[k]);
         }
         for (; j < count; ++j) for (int64_t k = start; k < stop; ++k) out[k] += b[j] * x[j][k];
-    }
-}
-
-// The same of floats: eight columns are added up as such, which is as exact as they are
-void add_columns_of_floats(const float* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
-    constexpr int64_t RUN = 1024, N = 2 * L;
-    constexpr int MANY = 8;
-    for (int64_t start = first; start < last; start += RUN) {
-        const int64_t stop = std::min(start + RUN, last), whole = start + (stop - start) / N * N;
-        for (int j = 0; j < count; j += MANY) {
-            const float* c[MANY];
-            float f[MANY];
-            for (int r = 0; r < MANY; ++r) c[r] = x[std::min(j + r, count - 1)], f[r] = j + r < count ? float(b[j + r]) : 0.0f;
-            for (int64_t k = start; k < whole; k += N) {
-                F a = load(c[0] + k) * f[0], e = load(c[1] + k) * f[1];
-                for (int r = 2; r < MANY; r += 2) a += load(c[r] + k) * f[r], e += load(c[r + 1] + k) * f[r + 1];
-                add_to(out + k, a + e);
-            }
-            for (int64_t k = whole; k < stop; ++k)
-                for (int r = 0; r < MANY; ++r) out[k] += double(c[r][k]) * f[r];
-        }
     }
 }
 

@@ -1,7 +1,6 @@
 // What the kernels are told, and the table of their builds.  No statistics and no SIMD in this file.
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 namespace etamu {
@@ -107,8 +106,7 @@ struct Quadratic {
 // The inverse of a model's matrix over some of its coordinates, kept from one step of Newton's to the next
 struct Inverse {
     std::vector<int> members, place;  // the coordinates in the order of its rows; of each coordinate its row, or -1
-    std::unique_ptr<double[]> doubles;  // rows of `ld`, in one of these
-    std::unique_ptr<float[]> floats;
+    std::vector<double> p;            // rows of `ld`
     int64_t ld = 0;
     int64_t version = -1, steps = 0, sweeps = 0;
     bool close = false;  // whether some are so nearly combinations of others that a factor must take the inverse's place

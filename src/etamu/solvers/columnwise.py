@@ -138,7 +138,7 @@ class Columnwise:
         size, model = np.abs(q), self.model
         needed = (self.b != 0) | (size > l1) | (l1 == 0)
         soon = needed | (size > self.soon * l1) if self.tall else needed  # one more column costs as much as reading all
-        if model.staleness(self.h) > stale:
+        if not len(model) or model.staleness(self.h) > stale:
             return model.renew(self.h, np.flatnonzero(soon), stale)
         missing = needed.copy()
         missing[model.index] = False
