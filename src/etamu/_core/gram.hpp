@@ -93,7 +93,7 @@ ETAMU_INLINE void add_to(double* out, F f) {
 }
 
 // out[j, i] += sum_k x[k, j] a[k, i] for N columns j and S registers of columns i; rows of `a` are ROW apart, rows of x
-// `STEP`.  With W it is the products w[k] a[k, i] that are meant, else w is not read.  Few accumulators are doubled, so that
+// `STEP`.  WEIGHED: of w[k] a[k, i]; else w is not read.  Few accumulators are doubled, so that
 // a sum does not wait for the one before it.
 template <class R, class T, int S, int N, int STEP, bool WEIGHED>
 __attribute__((noinline)) void tile(const T* a, const T* x, const double* w, int rows, double* out, int64_t ld) {
@@ -270,10 +270,10 @@ inline void gram_within(const Panels<T>& x, int g, const T* a, const double* w, 
     const T* own = x.panel(g);
     const int from = x.start(g), registers = x.registers(g), last = registers - 1;
     const int partly = x.used(g) - last * lanes, whole = partly < lanes ? last : registers;
-    const auto multiply = [&](int left, int count, int first, int end, double* to, int64_t rows_of) {  // registers from `left` by columns [first, end)
-        for (int j = first; j < end; j += TALL, to += TALL * rows_of) {
+    const auto multiply = [&](int left, int count, int first, int end, double* to, int64_t to_ld) {  // registers from `left` by columns [first, end)
+        for (int j = first; j < end; j += TALL, to += TALL * to_ld) {
             tick();
-            tile_of<R, T, ROW<T>, WEIGHED>(count, std::min(TALL, end - j), a + left * lanes, own + j, w, x.rows, to, rows_of);
+            tile_of<R, T, ROW<T>, WEIGHED>(count, std::min(TALL, end - j), a + left * lanes, own + j, w, x.rows, to, to_ld);
         }
     };
     const auto turn = [&](auto count, int s) {
@@ -281,7 +281,8 @@ inline void gram_within(const Panels<T>& x, int g, const T* a, const double* w, 
         double* to = folded.turns + size_t(from + s * lanes) * CIRCLE<T>;
         tile_turned<R, T, decltype(count)::value, WEIGHED>(a + s * lanes, own + s * lanes, w, x.rows, to, sums + from + s * lanes);
     };
-    if (CIRCLE<T> <= TALL && registers == PANEL) turn(std::integral_constant<int, PANEL>(), 0);
+    constexpr bool together = CIRCLE<T> <= TALL;  // whether the sums of a whole panel stay in registers
+    if (together && registers == PANEL) turn(std::integral_constant<int, PANEL>(), 0);
     else for (int s = 0; s < registers; ++s) turn(std::integral_constant<int, 1>(), s);
     for (int s = 0; s + 1 < whole; ++s)
         multiply(s + 1, whole - s - 1, s * lanes, (s + 1) * lanes, out + (from + s * lanes) * ld + from + (s + 1) * lanes, ld);

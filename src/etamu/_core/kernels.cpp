@@ -246,11 +246,11 @@ void add_tables(Block& block, const double* w, const double* row, double* tables
 // The information of one equation, added to block by block and complete at the end.
 class Information {
   public:
-    Information(const Block& block, const Task& task, const Result& result, int64_t ld) : result(result), ld(ld), arithmetic(task.arithmetic) {
+    Information(const Block& block, const Task& task, const Result& result, int64_t ld) : result(result), ld(ld) {
         const Problem& problem = block.problem;
         wanted = task.order > 1 && problem.family != MULTINOMIAL;
         plain = problem.groups.empty() && !problem.sparse.columns;
-        single = arithmetic == SINGLE && plain;
+        single = task.arithmetic == SINGLE && plain;
         corner = result.information + block.layout.constant * (ld + 1);
         if (!wanted) return;
         const size_t size = single ? Folded::size<float>(block.x.columns) : Folded::size<double>(block.x.columns);
@@ -296,7 +296,6 @@ class Information {
   private:
     const Result& result;
     int64_t ld;
-    int arithmetic;
     bool wanted, plain, single;
     double* corner;  // of the columns in the panels
     Folded folded{};

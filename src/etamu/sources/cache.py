@@ -33,9 +33,9 @@ class Cache:
         self._held = []
         if self._file is not None:
             self._file.close()
-        try:
-            import tempfile
+        import tempfile
 
+        try:
             self._file = tempfile.TemporaryFile(dir=self.folder, prefix="etamu-")  # noqa: SIM115 - it lives as long as the fit
         except OSError as error:
             raise DataError(f"`cache` {self.folder!r} cannot be written: {error.strerror}; pass a folder with room, or cache=None.") from None
