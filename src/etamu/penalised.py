@@ -76,7 +76,7 @@ class Prepared:
         problem, control = self.problem, self.control
         if self.solver == "columnwise":
             assert isinstance(problem, Problem)
-            return self.among(Access(open_columns(problem, control.threads), problem))
+            return self.among(Access(open_columns(problem, control.threads, True), problem))
         return self.over(open_source(problem, control.threads).sum, start)
 
     def columns(self, whole: bool = False) -> Columnwise:
@@ -88,8 +88,12 @@ class Prepared:
         """The solver over columns, whoever multiplies them."""
         return self._for_concave(self._columnwise(access))
 
-    def _columnwise(self, access: Access) -> Columnwise:
+    def _columnwise(self, access: Access) -> Any:
         convex = replace(self.pieces, concave=None)
+        import os
+        if access.whole and not os.environ.get("OLD"):
+            from etamu.solvers.abreast import Abreast
+            return Abreast(access, convex, self.bounds, self._steps, self.control.max_iter, self._least_squares)
         return Columnwise(access, convex, self.bounds, self._steps, self.control.max_iter, self._unit, self._least_squares)
 
     def _for_concave(self, engine: Columnwise | Gramwise) -> Engine:

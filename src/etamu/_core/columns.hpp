@@ -11,9 +11,6 @@
 namespace {
 using namespace etamu;
 
-typedef int16_t S16 __attribute__((vector_size(ETAMU_BYTES / 2)));  // as many as F has floats
-typedef int32_t S32 __attribute__((vector_size(ETAMU_BYTES)));
-
 constexpr int64_t CHUNK = 1024;  // rows whose products are summed in floats
 
 // A column in 16 bits: x ~ unit * out.  Returns unit; `squares` is the sum of x^2.
@@ -48,11 +45,7 @@ double scan(const int16_t* x, const float* v, int64_t rows) {
         const int64_t stop = std::min(first + CHUNK, rows);
         F a{}, b{}, c{}, d{};
         int64_t k = first;
-        auto part = [&](int64_t at) {
-            S16 s;
-            std::memcpy(&s, x + at, sizeof s);
-            return __builtin_convertvector(__builtin_convertvector(s, S32), F) * load(v + at);
-        };
+        auto part = [&](int64_t at) { return floats(x + at) * load(v + at); };
         for (; k + 4 * N <= stop; k += 4 * N) { a += part(k); b += part(k + N); c += part(k + 2 * N); d += part(k + 3 * N); }
         for (; k < stop; k += N) a += part(k);
         F s = (a + b) + (c + d);
@@ -61,50 +54,58 @@ double scan(const int16_t* x, const float* v, int64_t rows) {
     return total;
 }
 
-// out[i] += sum_k x_ik v_k over n rows from `first` on; four columns share each reading of v
-void add_products(const double* const* x, const double* v, int count, int64_t first, int64_t n, double* out) {
-    const double* u = v + first;
-    for (int i = 0; i < count; i += 4) {
-        const int many = std::min(4, count - i);
-        const double* c[4];
-        for (int r = 0; r < 4; ++r) c[r] = x[i + std::min(r, many - 1)] + first;
-        V s[4][2] = {};
-        int64_t k = 0;
-        for (; k + 2 * L <= n; k += 2 * L)
-            for (int h = 0; h < 2; ++h) {
-                const V w = load(u + k + h * L);
-                for (int r = 0; r < 4; ++r) s[r][h] += load(c[r] + k + h * L) * w;
-                for (int r = 0; r < 4; ++r) __builtin_prefetch(c[r] + k + h * L + n, 0, 2);
+// out[t][i] = sum_k x_ik u_tk over n rows, for C columns and N vectors of the columns' type; the columns that come next are asked for
+template <class T, int N, int C> ETAMU_INLINE void products_of(const T* const* c, const T* const* next, const T* const* u, int64_t n, double (*out)[4]) {
+    using R = std::conditional_t<std::is_same_v<T, float>, F, V>;
+    constexpr int WIDE = ETAMU_BYTES / int(sizeof(T)), TWICE = N == 1 ? 2 : 1;  // registers of sums enough to hide each other's delay
+    R s[TWICE][N][C] = {};
+    int64_t k = 0;
+    for (; k + TWICE * WIDE <= n; k += TWICE * WIDE) {
+        for (int h = 0; h < TWICE; ++h) {
+            const int64_t at = k + h * WIDE;
+            R w[C];
+            for (int r = 0; r < C; ++r) w[r] = load(c[r] + at);
+            for (int t = 0; t < N; ++t) {
+                R v = load(u[t] + at);
+                if (N > 1) ETAMU_KEEP(v);
+                for (int r = 0; r < C; ++r) s[h][t][r] += w[r] * v;
             }
-        double total[4];
-        for (int r = 0; r < 4; ++r) total[r] = sum(s[r][0] + s[r][1]);
-        for (; k < n; ++k) for (int r = 0; r < 4; ++r) total[r] += c[r][k] * u[k];
-        for (int r = 0; r < many; ++r) out[i + r] += total[r];
+        }
+        for (int h = 0; h < TWICE; ++h) for (int r = 0; r < C; ++r) __builtin_prefetch(next[r] + k + h * WIDE, 0, 3);
+    }
+    for (int t = 0; t < N; ++t)
+        for (int r = 0; r < C; ++r) {
+            R all = s[0][t][r];
+            if (TWICE == 2) all += s[TWICE - 1][t][r];
+            double total = sum(all);
+            for (int64_t e = k; e < n; ++e) total += double(c[r][e]) * double(u[t][e]);
+            out[t][r] = total;
+        }
+}
+
+template <class T, int N> void products_with(const T* const* x, int64_t at, int count, const T* const* u, int64_t n, double* const* out) {
+    constexpr int C = N < 4 ? 4 : 3;  // so that the sums fit 16 registers
+    for (int i = 0; i < count; i += C) {
+        const T *c[C], *next[C];
+        for (int r = 0; r < C; ++r) c[r] = x[std::min(i + r, count - 1)] + at, next[r] = x[std::min(i + C + r, count - 1)] + at;
+        double found[N][4];
+        products_of<T, N, C>(c, next, u, n, found);
+        for (int t = 0; t < N; ++t) for (int r = 0; r < std::min(C, count - i); ++r) out[t][i + r] += found[t][r];
     }
 }
 
-// The same of floats, multiplied as such: n is at most CHUNK
-void add_products_of_floats(const float* const* x, const double* v, int count, int64_t first, int64_t n, double* out) {
-    constexpr int N = ETAMU_BYTES / 4;
-    alignas(64) float u[CHUNK];
-    for (int64_t k = 0; k < n; ++k) u[k] = float(v[first + k]);
-    for (int i = 0; i < count; i += 4) {
-        const int many = std::min(4, count - i);
-        const float* c[4];
-        for (int r = 0; r < 4; ++r) c[r] = x[i + std::min(r, many - 1)] + first;
-        F s[4][2] = {};
-        int64_t k = 0;
-        for (; k + 2 * N <= n; k += 2 * N)
-            for (int h = 0; h < 2; ++h) {
-                const F w = load(u + k + h * N);
-                for (int r = 0; r < 4; ++r) s[r][h] += load(c[r] + k + h * N) * w;
-                for (int r = 0; r < 4; ++r) __builtin_prefetch(c[r] + k + h * N + n, 0, 2);
-            }
-        for (int r = 0; r < many; ++r) {
-            double total = sum(s[r][0] + s[r][1]);
-            for (int64_t e = k; e < n; ++e) total += double(c[r][e]) * u[e];
-            out[i + r] += total;
-        }
+// out[t][i] += sum_k x_ik v_tk over n rows from `first` on, at most CHUNK, which begin `at` entries into the columns: products of the
+// columns' type, each column read once for four v
+template <class T>
+void add_products(const T* const* x, int64_t at, int count, const double* const* v, int vectors, int64_t first, int64_t n, double* const* out) {
+    constexpr int MOST = 4;
+    alignas(64) T u[MOST][CHUNK];
+    const T* w[MOST] = {u[0], u[1], u[2], u[3]};
+    for (int begin = 0; begin < vectors; begin += MOST) {
+        const int many = std::min(MOST, vectors - begin);
+        for (int t = 0; t < many; ++t) for (int64_t k = 0; k < n; ++k) u[t][k] = T(v[begin + t][first + k]);
+        const auto with = many == 1 ? products_with<T, 1> : many == 2 ? products_with<T, 2> : many == 3 ? products_with<T, 3> : products_with<T, 4>;
+        with(x, at, count, w, n, out + begin);
     }
 }
 
@@ -112,45 +113,49 @@ void add_products_of_floats(const float* const* x, const double* v, int count, i
 template <class W> struct Lane { using Register = F; ETAMU_INLINE F of(const float* x) { return load(x); } };
 template <> struct Lane<double> { using Register = V; template <class C> ETAMU_INLINE V of(const C* x) { return wide(x); } };
 
-// out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns
-template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C* const x[3], int64_t n, double out[4][3]) {
+// out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns, whose entries lie in pieces
+template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C* const x[3], int64_t n, int64_t piece, int64_t stride, double out[4][3]) {
     using R = typename Lane<W>::Register;
     constexpr int N = ETAMU_BYTES / int(sizeof(W));
     R acc[4][3] = {};
-    for (int64_t k = 0; k < n; k += N) {
-        R u[3] = {Lane<W>::of(x[0] + k), Lane<W>::of(x[1] + k), Lane<W>::of(x[2] + k)};
-        for (int i = 0; i < 4; ++i) {
-            R v = load(a[i] + k);
-            ETAMU_KEEP(v);
-            for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
+    for (int64_t start = 0, skip = 0; start < n; start += piece, skip += stride - piece) {
+        const int64_t stop = std::min(start + piece, n);
+        for (int64_t k = start; k < stop; k += N) {
+            R u[3] = {Lane<W>::of(x[0] + skip + k), Lane<W>::of(x[1] + skip + k), Lane<W>::of(x[2] + skip + k)};
+            for (int i = 0; i < 4; ++i) {
+                R v = load(a[i] + k);
+                ETAMU_KEEP(v);
+                for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
+            }
         }
     }
     for (int i = 0; i < 4; ++i) for (int j = 0; j < 3; ++j) out[i][j] += sum(acc[i][j]);
 }
 
 // g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i: products of the weights' type, their sums over a run of rows in doubles;
-// columns are padded with zeros to whole registers
-template <class C, class W> void gram_columns(const C* const* x, const W* w, int64_t rows, int first, int last, double* g, int64_t ld) {
+// columns are padded with zeros to whole registers, and lie in pieces: those of a column are `stride` apart, and as long as a run or a part of one
+template <class C, class W> void gram_columns(const C* const* x, int64_t piece, int64_t stride, const W* w, int64_t rows, int first, int last, double* g, int64_t ld) {
     constexpr int64_t MOST = 1024, N = ETAMU_BYTES / 4;
     const int64_t RUN = last > 256 ? MOST / 2 : MOST;  // so that all columns of a run stay in the second-level cache
     alignas(64) W weighted[4][MOST];
     for (int i = first; i < last; ++i) std::fill(g + i * ld, g + i * ld + i + 1, 0.0);
     for (int64_t start = 0; start < rows; start += RUN) {
-        const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N);
+        const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N), at = start / piece * stride + start % piece, each = std::min(piece, RUN);
         for (int i = first; i < last; i += 4) {
             const int high = std::min(4, last - i);
             const W* a[4];
             for (int r = 0; r < 4; ++r) {
                 a[r] = weighted[r];
-                const C* from = x[i + std::min(r, high - 1)] + start;
-                for (int64_t k = 0; k < n; ++k) weighted[r][k] = W(from[k]) * w[start + k];
+                const C* from = x[i + std::min(r, high - 1)] + at;
+                for (int64_t b = 0; b < n; b += each, from += stride)
+                    for (int64_t k = b; k < std::min(b + each, n); ++k) weighted[r][k] = W(from[k - b]) * w[start + k];
             }
             for (int j = 0; j < i + high; j += 3) {
                 const int wide = std::min(3, i + high - j);
                 const C* c[3];
-                for (int r = 0; r < 3; ++r) c[r] = x[j + std::min(r, wide - 1)] + start;
+                for (int r = 0; r < 3; ++r) c[r] = x[j + std::min(r, wide - 1)] + at;
                 double out[4][3] = {};
-                tile(a, c, n, out);
+                tile(a, c, n, each, stride, out);
                 for (int r = 0; r < high; ++r)
                     for (int t = 0; t < wide; ++t) if (j + t <= i + r) g[(i + r) * ld + j + t] += out[r][t];
             }
@@ -158,17 +163,47 @@ template <class C, class W> void gram_columns(const C* const* x, const W* w, int
     }
 }
 
-// out[k] += sum_j b_j x_jk over rows [first, last), in doubles: what is added up move by move must stay that of the coefficients
-template <class T> void add_columns(const T* const* x, const double* b, int count, int64_t first, int64_t last, double* out) {
-    constexpr int64_t RUN = 1024;
-    for (int64_t start = first; start < last; start += RUN) {
-        const int64_t stop = std::min(start + RUN, last);
-        int j = 0;
-        for (; j + 4 <= count; j += 4) {
-            const T *p = x[j], *q = x[j + 1], *r = x[j + 2], *s = x[j + 3];
-            for (int64_t k = start; k < stop; ++k) out[k] += (b[j] * p[k] + b[j + 1] * q[k]) + (b[j + 2] * r[k] + b[j + 3] * s[k]);
+constexpr int TOGETHER = 8;  // columns added while a row's sums are in registers
+
+// out[t][k] += sum_j b_tj x_jk over n rows for N moves of so many columns, each read once
+template <class T, int N> ETAMU_INLINE void add_some(const T* const* c, const T* const* next, const double (*b)[TOGETHER], int64_t n, double* const* out) {
+    V f[N][TOGETHER];
+    for (int t = 0; t < N; ++t) for (int r = 0; r < TOGETHER; ++r) f[t][r] = V{} + b[t][r];
+    int64_t k = 0;
+    for (; k + L <= n; k += L) {
+        V x[TOGETHER];
+        for (int r = 0; r < TOGETHER; ++r) x[r] = wide(c[r] + k);
+        if (k % (64 / int(sizeof(T))) == 0) for (int r = 0; r < TOGETHER; ++r) __builtin_prefetch(next[r] + k, 0, 3);
+        for (int t = 0; t < N; ++t) {
+            V sums = load(out[t] + k);
+            for (int r = 0; r < TOGETHER; ++r) sums += f[t][r] * x[r];
+            std::memcpy(out[t] + k, &sums, sizeof sums);
         }
-        for (; j < count; ++j) for (int64_t k = start; k < stop; ++k) out[k] += b[j] * x[j][k];
+    }
+    for (; k < n; ++k)
+        for (int t = 0; t < N; ++t) for (int r = 0; r < TOGETHER; ++r) out[t][k] += b[t][r] * double(c[r][k]);
+}
+
+template <class T, int N> void add_with(const T* const* x, int64_t at, const double* const* b, int count, int64_t n, double* const* out) {
+    for (int j = 0; j < count; j += TOGETHER) {
+        const T *c[TOGETHER], *next[TOGETHER];
+        double f[N][TOGETHER];
+        for (int r = 0; r < TOGETHER; ++r) {
+            c[r] = x[std::min(j + r, count - 1)] + at, next[r] = x[std::min(j + TOGETHER + r, count - 1)] + at;
+            for (int t = 0; t < N; ++t) f[t][r] = j + r < count ? b[t][j + r] : 0.0;
+        }
+        add_some<T, N>(c, next, f, n, out);
+    }
+}
+
+// out[t][k] += sum_j b_tj x_jk for n rows that begin `at` entries into the columns, in doubles: what is added up move by move must stay
+// that of the coefficients
+template <class T> void add_columns(const T* const* x, int64_t at, const double* const* b, int moves, int count, int64_t n, double* const* out) {
+    constexpr int MOST = 4;
+    for (int begin = 0; begin < moves; begin += MOST) {
+        const int many = std::min(MOST, moves - begin);
+        const auto with = many == 1 ? add_with<T, 1> : many == 2 ? add_with<T, 2> : many == 3 ? add_with<T, 3> : add_with<T, 4>;
+        with(x, at, b + begin, count, n, out + begin);
     }
 }
 

@@ -88,8 +88,8 @@ ETAMU_INLINE void add_to(double* out, V v) { store(out, load(out) + v); }
 ETAMU_INLINE void add_to(double* out, F f) {
     H half[2];
     std::memcpy(half, &f, sizeof f);
-    add_to(out, __builtin_convertvector(half[0], V));
-    add_to(out + L, __builtin_convertvector(half[1], V));
+    add_to(out, wide(half[0]));
+    add_to(out + L, wide(half[1]));
 }
 
 // out[j, i] += sum_k x[k, j] a[k, i] for N columns j and S registers of columns i; rows of `a` are ROW apart, rows of x

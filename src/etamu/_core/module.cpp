@@ -198,6 +198,7 @@ static std::tuple<double, double> rows_at(const Plan& plan, Array eta, int infor
 }
 
 using Wanted = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using JobTuple = std::tuple<nb::handle, Array, Array, Array, Array, Array, Array>;  // plan, base, move, eta, v, h, score
 using SparseColumnsTuple = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t>;  // column starts, rows, values or 0, columns
 
 static void check_wanted(const Wide& wide, const Wanted& wanted) {
@@ -269,13 +270,13 @@ NB_MODULE(_native, m) {
         .def("deviances", &Plan::deviances)
         .def("accumulate", &Plan::accumulate);
     nb::class_<Wide>(m, "Wide")
-        .def("__init__", [](Wide* self, const std::vector<ColumnTuple>& columns, const SparseColumnsTuple& sparse, int64_t rows, bool narrow, bool scanned, int threads) {
+        .def("__init__", [](Wide* self, const std::vector<ColumnTuple>& columns, const SparseColumnsTuple& sparse, int64_t rows, bool narrow, int threads) {
             std::vector<Column> read;
             for (const auto& c : columns) read.push_back(to_column(c));
             const SparseColumns s{reinterpret_cast<const int64_t*>(std::get<0>(sparse)), reinterpret_cast<const int32_t*>(std::get<1>(sparse)),
                                   reinterpret_cast<const double*>(std::get<2>(sparse)), std::get<3>(sparse)};
             nb::gil_scoped_release release;
-            new (self) Wide(*active, std::move(read), s, rows, narrow, scanned, threads);
+            new (self) Wide(*active, std::move(read), s, rows, narrow, threads);
         })
         .def("lengths", [](const Wide& w, Array squares, Array lost) {
             if (squares.size() != size_t(w.columns()) || lost.size() != squares.size()) throw std::invalid_argument("lengths: sizes differ");
@@ -299,23 +300,24 @@ NB_MODULE(_native, m) {
             nb::gil_scoped_release release;
             w.take(wanted.data(), int64_t(wanted.size()), threads);
         })
-        .def("products", [](const Wide& w, Array v, Wanted member, int threads, Array out) {
-            check_members(w, member);
-            if (v.size() < size_t(w.length()) || out.size() != member.size()) throw std::invalid_argument("products: sizes differ");
-            nb::gil_scoped_release release;
-            w.products(v.data(), member.data(), member.size(), threads, out.data());
-        })
-        .def("advance", [](const Wide& w, const Plan& plan, Array base, Wanted member, Array move, Array eta, Array v, Array h, Array score, int information, int threads) {
+        .def("advance", [](const Wide& w, const std::vector<JobTuple>& asked, Wanted member, int information, int threads) {
             const size_t n = size_t(w.length());
-            for (const Array* a : {&base, &eta, &v, &h}) if (a->size() < n) throw std::invalid_argument("advance: sizes differ");
-            if (plan.problem.rows != w.length() || move.size() != member.size() || score.size() != member.size()) throw std::invalid_argument("advance: sizes differ");
-            if (plan.problem.equations != 1 || plan.problem.family == MULTINOMIAL) throw std::invalid_argument("advance knows one equation");
             check_members(w, member);
-            double sums[2];
-            const Wide::Job job{&plan.problem, base.data(), move.data(), member.data(), member.size(), eta.data(), v.data(), h.data(), score.data(), sums};
-            nb::gil_scoped_release release;
-            w.advance(job, information, threads);
-            return sums[0];
+            std::vector<double> sums(2 * asked.size()), deviance;
+            std::vector<Wide::Job> jobs;
+            for (const auto& [handle, base, move, eta, v, h, score] : asked) {
+                const Plan& plan = nb::cast<const Plan&>(handle);
+                for (const Array* a : {&base, &eta, &v, &h}) if (a->size() < n) throw std::invalid_argument("advance: sizes differ");
+                if (plan.problem.rows != w.length() || move.size() != member.size() || score.size() != member.size()) throw std::invalid_argument("advance: sizes differ");
+                if (plan.problem.equations != 1 || plan.problem.family == MULTINOMIAL) throw std::invalid_argument("advance knows one equation");
+                jobs.push_back({&plan.problem, base.data(), move.data(), eta.data(), v.data(), h.data(), score.data(), &sums[2 * jobs.size()]});
+            }
+            {
+                nb::gil_scoped_release release;
+                w.advance(jobs, member.data(), member.size(), information, threads);
+            }
+            for (size_t t = 0; t < jobs.size(); ++t) deviance.push_back(sums[2 * t]);
+            return deviance;
         })
         .def("gram", &gram<Floats>)
         .def("gram", &gram<Matrix>);

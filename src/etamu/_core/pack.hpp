@@ -66,7 +66,7 @@ inline int run_length(const std::vector<Column>& columns, size_t first) {
 }
 
 ETAMU_INLINE V load_row(const char* p, double) { V v; std::memcpy(&v, p, sizeof v); return v; }
-ETAMU_INLINE V load_row(const char* p, float) { H h; std::memcpy(&h, p, sizeof h); return __builtin_convertvector(h, V); }
+ETAMU_INLINE V load_row(const char* p, float) { H h; std::memcpy(&h, p, sizeof h); return wide(h); }
 
 // Neighbouring columns of a row-major matrix into one panel: S registers, of which the last may overlap the one before.  Their
 // share of eta, x times `beta` (zero in lanes that come twice), is added to the register of each row in `eta` on the way (or begins it).

@@ -7,6 +7,9 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #define ETAMU_INLINE static inline __attribute__((always_inline))
 
@@ -38,8 +41,25 @@ constexpr double INF = std::numeric_limits<double>::infinity();
 
 ETAMU_INLINE V load(const double* p) { V v; std::memcpy(&v, p, sizeof v); return v; }
 ETAMU_INLINE F load(const float* p) { F v; std::memcpy(&v, p, sizeof v); return v; }
+
+// Conversions by one instruction, which compilers make several of from the text that would do everywhere
+#if defined(__AVX512F__)
+ETAMU_INLINE V wide(H v) { return (V)_mm512_cvtps_pd((__m256)v); }
+ETAMU_INLINE F floats(const int16_t* p) { return (F)_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i*)p))); }
+#elif defined(__AVX2__)
+ETAMU_INLINE V wide(H v) { return (V)_mm256_cvtps_pd((__m128)v); }
+ETAMU_INLINE F floats(const int16_t* p) { return (F)_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i*)p))); }
+#else
+ETAMU_INLINE V wide(H v) { return __builtin_convertvector(v, V); }
+ETAMU_INLINE F floats(const int16_t* p) {
+    typedef int16_t S16 __attribute__((vector_size(ETAMU_BYTES / 2)));
+    S16 s;
+    std::memcpy(&s, p, sizeof s);
+    return __builtin_convertvector(s, F);
+}
+#endif
 ETAMU_INLINE V wide(const double* p) { return load(p); }
-ETAMU_INLINE V wide(const float* p) { H v; std::memcpy(&v, p, sizeof v); return __builtin_convertvector(v, V); }
+ETAMU_INLINE V wide(const float* p) { H v; std::memcpy(&v, p, sizeof v); return wide(v); }
 ETAMU_INLINE void store(double* p, V v) { std::memcpy(p, &v, sizeof v); }
 ETAMU_INLINE void store(float* p, H v) { std::memcpy(p, &v, sizeof v); }
 ETAMU_INLINE V all(double x) { return x - V{}; }

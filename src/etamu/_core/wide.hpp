@@ -39,18 +39,18 @@ struct SparseColumns {
 
 class Wide {
   public:
-    // With `narrow` the columns taken are held in floats alone, which no sparse column may be among; if they are not to be scanned, no
-    // column is kept in 16 bits.
-    Wide(const Kernels& kernels, std::vector<Column> dense, SparseColumns sparse, int64_t rows, bool narrow, bool scanned, int threads)
+    // With `narrow` no column is kept in 16 bits to be scanned: all of them, of which none may be sparse, are taken at once, and held in
+    // floats alone.
+    Wide(const Kernels& kernels, std::vector<Column> dense, SparseColumns sparse, int64_t rows, bool narrow, int threads)
         : kernels(kernels), dense(std::move(dense)), sparse(sparse), rows(rows), padded((rows + 63) / 64 * 64), narrow(narrow && !sparse.columns) {
         const int64_t count = int64_t(this->dense.size());
         unit.assign(size_t(count), 0.0);
         squares.assign(size_t(count + sparse.columns), 0.0);
-        if (scanned) {
+        if (!this->narrow) {
             codes.reserve(size_t(count * padded) + 64);
             std::fill(codes.get() + count * padded, codes.get() + count * padded + 64, int16_t(0));
         }
-        shared_out(scanned ? count : 0, 16, threads, [&](int64_t first, int64_t last) {
+        shared_out(this->narrow ? 0 : count, 16, threads, [&](int64_t first, int64_t last) {
             for (int64_t j = first; j < last; ++j) {
                 int16_t* to = codes.get() + j * padded;
                 unit[size_t(j)] = kernels.quantise(this->dense[size_t(j)], rows, to, &squares[size_t(j)]);
@@ -105,13 +105,14 @@ class Wide {
     }
 
     void take(const int32_t* wanted, int64_t count, int threads) {
+        if (narrow) return take_all(wanted, count, threads);
         const size_t before = active.size();
         int64_t stored = 0;
         for (int64_t i = 0; i < count; ++i) stored += wanted[i] < int64_t(dense.size());
         double* next = nullptr;
         float* small = nullptr;
         if (stored) {  // one piece, so that large pages may hold it
-            if (!narrow) own.emplace_back(), own.back().reserve(size_t(stored * padded)), next = own.back().get();
+            own.emplace_back(), own.back().reserve(size_t(stored * padded)), next = own.back().get();
             own_floats.emplace_back(), own_floats.back().reserve(size_t(stored * padded)), small = own_floats.back().get();
         }
         for (int64_t i = 0; i < count; ++i) {
@@ -119,18 +120,14 @@ class Wide {
             active.push_back(wanted[i]);
             places.push_back(here ? next : nullptr);
             floats.push_back(here ? small : nullptr);
-            if (here) next += narrow ? 0 : padded, small += padded;
+            if (here) next += padded, small += padded;
         }
         shared_out(count, 4, threads, [&](int64_t first, int64_t last) {
             for (int64_t i = first; i < last; ++i) {
                 const size_t at = before + size_t(i);
                 if (!floats[at]) continue;
-                if (places[at]) {
-                    read(active[at], places[at]);
-                    std::copy(places[at], places[at] + padded, floats[at]);
-                } else {
-                    read(active[at], floats[at]);
-                }
+                read(active[at], places[at]);
+                std::copy(places[at], places[at] + padded, floats[at]);
             }
         });
     }
@@ -154,30 +151,24 @@ class Wide {
             for (int64_t e = sparse.start[j]; e < sparse.start[j + 1]; ++e) out[sparse.row[e]] += b[i] * sparse.at(e);
         }
         shared_out(rows, std::max<int64_t>(256, (rows / 64 + 63) / 64 * 64), rows * int64_t(x.size()) > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
-            kernels.add_columns(x.data(), f.data(), int(x.size()), first, last, out);
+            const double* by = f.data();
+            double* to = out + first;
+            kernels.add_columns(x.data(), first, &by, 1, int(x.size()), last - first, &to);
         });
     }
 
-    // What `advance` is asked for: eta = base + its members of the columns taken, times `move`; and there deviance and pearson, the
-    // row terms, and x'v of each member.
+    // What `advance` is asked for: eta = base + the members times `move`; and there deviance and pearson, the row terms, and x'v of
+    // each member.
     struct Job {
         const Problem* problem;
         const double *base, *move;
-        const int32_t* member;
-        size_t count;
         double *eta, *v, *h, *score, *sums;
     };
 
-    // By one reading of the columns, block of rows by block, where none of them is sparse
-    void advance(const Job& job, int information, int threads) const {
-        if (narrow) advance_over(floats, kernels.add_columns_of_floats, kernels.add_products_of_floats, job, information, threads);
-        else advance_over(places, kernels.add_columns, kernels.add_products, job, information, threads);
-    }
-
-    // x'v of each member, by the numbers that `advance` reads
-    void products(const double* v, const int32_t* member, size_t count, int threads, double* out) const {
-        if (narrow) products_over(floats, kernels.add_products_of_floats, v, member, count, threads, out);
-        else score(member, count, v, threads, out);
+    // By one reading of those of the columns taken for all jobs, block of rows by block, where none of them is sparse
+    void advance(const std::vector<Job>& jobs, const int32_t* member, size_t count, int information, int threads) const {
+        if (narrow) advance_over(floats, kernels.add_columns_of_floats, kernels.add_products_of_floats, jobs, member, count, information, threads);
+        else advance_over(places, kernels.add_columns, kernels.add_products, jobs, member, count, information, threads);
     }
 
     // Rows [first, count) of X'WX of those members of the columns taken, and their mirror images; w has zeros beyond the last row.
@@ -214,25 +205,39 @@ class Wide {
     std::vector<Aligned<float>> own_floats;
     std::vector<double*> places;  // where the columns taken lie, null for sparse ones
     std::vector<float*> floats;   // and their copies
+    int64_t piece = 0, stride = 0;  // rows of a panel, and entries to the next one, where the copies lie in panels
 
     void read(int64_t j, double* to) const {
         for (int64_t k = 0; k < rows; k += 1024) kernels.gather(dense[size_t(j)], k, int(std::min<int64_t>(1024, rows - k)), to + k);
         std::fill(to + rows, to + padded, 0.0);
     }
-    void read(int64_t j, float* to) const {
-        double x[1024];
-        for (int64_t k = 0; k < rows; k += 1024) {
-            const int count = int(std::min<int64_t>(1024, rows - k));
-            kernels.gather(dense[size_t(j)], k, count, x);
-            std::copy(x, x + count, to + k);
-        }
-        std::fill(to + rows, to + padded, 0.0f);
+    static constexpr int64_t PANEL = 1024;  // rows of each column that lie together: with fewer, memory is asked for more than is read
+
+    // In panels of rows, one column after another in each: then memory is read as it lies
+    void take_all(const int32_t* wanted, int64_t count, int threads) {
+        if (!active.empty() || count != int64_t(dense.size())) throw std::invalid_argument("take: columns held as floats are taken at once");
+        piece = PANEL, stride = piece * count;
+        const int64_t panels = (rows + piece - 1) / piece;
+        own_floats.emplace_back(), own_floats.back().reserve(size_t(panels * stride));
+        float* to = own_floats.back().get();
+        for (int64_t i = 0; i < count; ++i) active.push_back(wanted[i]), places.push_back(nullptr), floats.push_back(to + i * piece);
+        shared_out(panels * piece, piece, threads, [&](int64_t first, int64_t last) {
+            double x[PANEL];
+            const int n = int(std::min(last, rows) - first);
+            for (int64_t i = 0; i < count; ++i) {
+                kernels.gather(dense[size_t(wanted[i])], first, n, x);
+                std::fill(x + n, x + PANEL, 0.0);
+                std::copy(x, x + PANEL, floats[size_t(i)] + entry(first));
+            }
+        });
     }
 
     static constexpr int64_t TALL = 8192;  // rows from which threads share these out, and not the rows of the result
 
+    template <class C, class W> using Gram = void (*)(const C* const*, int64_t, int64_t, const W*, int64_t, int, int, double*, int64_t);
+
     template <class C, class W, class G>
-    void gram_over(const std::vector<C*>& at, const W* weight, const double* w, void (*kernel)(const C* const*, const W*, int64_t, int, int, double*, int64_t),
+    void gram_over(const std::vector<C*>& at, const W* weight, const double* w, Gram<C, W> kernel,
                    const int32_t* member, int count, int first, int threads, G* g, int64_t ld) const {
         std::vector<const C*> x;
         bool stored = true;
@@ -242,7 +247,7 @@ class Wide {
         shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
             const int from = first + int(runs - 1 - a) * stretch, to = std::min(from + stretch, count);  // the longest rows first
             std::vector<double> sums(size_t(stretch) * size_t(to));
-            if (stored) kernel(x.data(), weight, rows, from, to, sums.data() - int64_t(from) * to, to);
+            if (stored) kernel(x.data(), piece_of(), stride, weight, rows, from, to, sums.data() - int64_t(from) * to, to);
             else for (int i = from; i < to; ++i) mixed_row(member, i, w, sums.data() + int64_t(i - from) * to);
             for (int i = from; i < to; ++i)
                 for (int j = 0; j <= i; ++j) g[i * ld + j] = G(sums[size_t(i - from) * size_t(to) + size_t(j)]);
@@ -251,17 +256,16 @@ class Wide {
 
     // Part by part of the rows, whose number does not depend on the threads; each reads the columns once
     template <class C, class W, class G>
-    void gram_of_tall(const std::vector<const C*>& x, const W* w, void (*kernel)(const C* const*, const W*, int64_t, int, int, double*, int64_t), int count, int first,
-                      int threads, G* g, int64_t ld) const {
+    void gram_of_tall(const std::vector<const C*>& x, const W* w, Gram<C, W> kernel, int count, int first, int threads, G* g, int64_t ld) const {
         constexpr int PARTS = 8;
-        const int64_t each = (rows + PARTS * 64 - 1) / (PARTS * 64) * 64, size = int64_t(count - first) * count;
+        const int64_t unit = std::max<int64_t>(piece, 64), each = (rows + PARTS * unit - 1) / (PARTS * unit) * unit, size = int64_t(count - first) * count;
         std::vector<double> sums(size_t(PARTS * size), 0.0);
         shared_out(PARTS, 1, threads, [&](int64_t part, int64_t) {
             const int64_t from = part * each, many = std::min(each, rows - from);
             if (many <= 0) return;
             std::vector<const C*> own;
-            for (const C* column : x) own.push_back(column + from);
-            kernel(own.data(), w + from, many, first, count, sums.data() + part * size - int64_t(first) * count, count);
+            for (const C* column : x) own.push_back(column + entry(from));
+            kernel(own.data(), piece_of(), stride, w + from, many, first, count, sums.data() + part * size - int64_t(first) * count, count);
         });
         for (int i = first; i < count; ++i)
             for (int j = 0; j <= i; ++j) {
@@ -271,67 +275,68 @@ class Wide {
             }
     }
 
-    // How many rows of so many columns stay in the second-level cache
-    template <class T> static int64_t rows_at_once(size_t count) { return std::max<int64_t>(64, std::min<int64_t>(1024, 262144 / int64_t(sizeof(T) * std::max<size_t>(count, 1)) / 64 * 64)); }
-    int64_t stretch_of(int64_t run) const { return std::max<int64_t>(run, (rows / 32 + 63) / 64 * 64); }  // of rows, whose sums are added in order
-
-    template <class T, class Products>
-    void products_over(const std::vector<T*>& at, Products products, const double* v, const int32_t* member, size_t count, int threads, double* out) const {
-        std::vector<const T*> x;
-        for (size_t i = 0; i < count; ++i) x.push_back(at[size_t(member[i])]);
-        const int64_t run = 1024, stretch = stretch_of(run), stretches = (rows + stretch - 1) / stretch;
-        constexpr size_t FEW = 16;  // columns, whose rows are read one after another as they lie
-        std::vector<double> part(size_t(stretches) * count, 0.0);
-        shared_out(rows, stretch, rows * int64_t(count) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
-            double* sums = part.data() + size_t(first / stretch) * count;
-            for (size_t i = 0; i < count; i += FEW)
-                for (int64_t k = first; k < last; k += run) products(x.data() + i, v, int(std::min(FEW, count - i)), k, std::min(k + run, last) - k, sums + i);
-        });
-        std::fill(out, out + count, 0.0);
-        for (int64_t s = 0; s < stretches; ++s)
-            for (size_t i = 0; i < count; ++i) out[i] += part[size_t(s) * count + i];
+    // How many rows of so many columns stay in the second-level cache: a power of 2
+    template <class T> static int64_t rows_at_once(size_t count) {
+        int64_t run = 1024;
+        while (run > 64 && run * int64_t(sizeof(T) * count) > 300000) run /= 2;
+        return run;
     }
+    int64_t piece_of() const { return piece ? piece : padded; }
+    int64_t entry(int64_t row) const { return piece ? row / piece * stride + row % piece : row; }  // of a column, where that row is
 
     template <class T, class Add, class Products>
-    void advance_over(const std::vector<T*>& at, Add add, Products products, const Job& job, int information, int threads) const {
-        std::vector<const T*> moving, stored;
-        std::vector<double> by;
-        bool dense = true;
-        for (size_t i = 0; i < job.count; ++i) {
-            const T* x = at[size_t(job.member[i])];
-            stored.push_back(x);
-            dense = dense && x;
-            if (job.move[i] != 0 && x) moving.push_back(x), by.push_back(job.move[i]);
+    void advance_over(const std::vector<T*>& at, Add add, Products products, const std::vector<Job>& jobs, const int32_t* member, size_t count, int information, int threads) const {
+        const size_t many = jobs.size();
+        std::vector<const T*> x, moving;
+        bool stored = true;
+        for (size_t i = 0; i < count; ++i) x.push_back(at[size_t(member[i])]), stored = stored && x.back();
+        std::vector<std::vector<double>> by(many);  // of the columns that move in any job
+        for (size_t i = 0; stored && i < count; ++i) {
+            bool moves = false;
+            for (const Job& job : jobs) moves = moves || job.move[i] != 0;
+            if (!moves) continue;
+            moving.push_back(x[i]);
+            for (size_t t = 0; t < many; ++t) by[t].push_back(jobs[t].move[i]);
         }
-        if (!dense) {
-            std::copy(job.base, job.base + rows, job.eta);
-            add_members(job.member, job.move, job.count, threads, job.eta);
+        std::vector<const double*> v, b;
+        for (size_t t = 0; t < many; ++t) {
+            v.push_back(jobs[t].v), b.push_back(by[t].data());
+            if (stored) continue;
+            std::copy(jobs[t].base, jobs[t].base + rows, jobs[t].eta);
+            add_members(member, jobs[t].move, count, threads, jobs[t].eta);
         }
-        const int64_t run = rows_at_once<T>(job.count), stretch = stretch_of(run), stretches = (rows + stretch - 1) / stretch;
-        const size_t width = job.count + 2;
-        std::vector<double> part(size_t(stretches) * width, 0.0);
-        shared_out(rows, stretch, rows * int64_t(width + 16) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
-            double* sums = part.data() + size_t(first / stretch) * width;
+        const int64_t run = piece ? piece : rows_at_once<T>(count), stretch = std::max<int64_t>(1, rows / 32 / run) * run, stretches = (rows + stretch - 1) / stretch;
+        const size_t width = count + 2;
+        std::vector<double> part(size_t(stretches) * many * width, 0.0);  // of each stretch and job: its sums, then the products
+        shared_out(rows, stretch, rows * int64_t(many * (width + 16)) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
+            std::vector<double*> out, eta(many);
+            for (size_t t = 0; t < many; ++t) out.push_back(part.data() + (size_t(first / stretch) * many + t) * width + 2);
             for (int64_t k = first; k < last; k += run) {
-                const int64_t stop = std::min(k + run, last);
-                if (dense) {
-                    std::copy(job.base + k, job.base + stop, job.eta + k);
-                    add(moving.data(), by.data(), int(moving.size()), k, stop, job.eta);
+                const int64_t stop = std::min(k + run, last), from = entry(k);
+                if (stored) {
+                    for (size_t t = 0; t < many; ++t) eta[t] = jobs[t].eta + k, std::copy(jobs[t].base + k, jobs[t].base + stop, eta[t]);
+                    add(moving.data(), from, b.data(), int(many), int(moving.size()), stop - k, eta.data());
                 }
-                double found[2];
-                kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
-                sums[0] += found[0], sums[1] += found[1];
-                if (dense) products(stored.data(), job.v, int(job.count), k, stop - k, sums + 2);
+                for (size_t t = 0; t < many; ++t) {
+                    const Job& job = jobs[t];
+                    double found[2];
+                    kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
+                    out[t][-2] += found[0], out[t][-1] += found[1];
+                }
+                if (stored) products(x.data(), from, int(count), v.data(), int(many), k, stop - k, out.data());
             }
         });
-        job.sums[0] = job.sums[1] = 0;
-        std::fill(job.score, job.score + job.count, 0.0);
-        for (int64_t s = 0; s < stretches; ++s) {
-            const double* sums = part.data() + size_t(s) * width;
-            job.sums[0] += sums[0], job.sums[1] += sums[1];
-            for (size_t i = 0; i < job.count; ++i) job.score[i] += sums[2 + i];
+        for (size_t t = 0; t < many; ++t) {
+            const Job& job = jobs[t];
+            job.sums[0] = job.sums[1] = 0;
+            std::fill(job.score, job.score + count, 0.0);
+            for (int64_t s = 0; s < stretches; ++s) {
+                const double* sums = part.data() + (size_t(s) * many + t) * width;
+                job.sums[0] += sums[0], job.sums[1] += sums[1];
+                for (size_t i = 0; i < count; ++i) job.score[i] += sums[2 + i];
+            }
+            if (!stored) score(member, count, job.v, threads, job.score);
         }
-        if (!dense) score(job.member, job.count, job.v, threads, job.score);
     }
 
     double sparse_dot(int64_t j, const double* v) const {

@@ -20,7 +20,7 @@ from etamu.solvers.column_model import ColumnModel, Grams
 from etamu.solvers.descent import Bounds, Descender, Groups, distances
 from etamu.solvers.seen import Seen
 
-__all__ = ["ColumnAccess", "Columnwise", "Point", "relative"]
+__all__ = ["ColumnAccess", "Columnwise", "Point", "relative", "remaining"]
 
 Array = np.ndarray[Any, Any]
 _LEFT = (1e-14, 1e-11)  # share of the objective that may be left above its minimum: for few numbers, for many
@@ -196,7 +196,7 @@ class Columnwise:
                     return step, decrease <= 1e3 * floor
                 stale = 0.0
                 continue
-            if tight and (decrease <= floor if step == 1 else _remaining(decrease, before) <= floor):
+            if tight and (decrease <= floor if step == 1 else remaining(decrease, before) <= floor):
                 return step, True
             if step == 1:
                 self.first = max(decrease, floor)
@@ -379,6 +379,6 @@ class Columnwise:
             last = float(alpha)
 
 
-def _remaining(decrease: float, before: float) -> float:
+def remaining(decrease: float, before: float) -> float:
     """What is left of a decrease by its last step, from the step before: they fall off geometrically, or faster."""
     return decrease * decrease / (before - decrease) if decrease < before else math.inf

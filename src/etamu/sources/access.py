@@ -6,6 +6,7 @@ a few milliseconds and are known to within ``lost`` times the vector's length; t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Columns:
         self.place[self.order] = np.arange(len(self.order), dtype=np.int32)
         self.split = len(dense)
         self.narrow = is_narrow(problem)
-        self.whole = whole and self.narrow
+        self.whole = self.narrow
         self.models: list[Model] = []
         self.lends = self.whole
         self.indptr, self.index, self.values = _compressed(sparse, problem.rows)
@@ -93,8 +94,8 @@ class Columns:
         """X' diag(weight) X of those columns held, from row ``first`` on, into the corner of ``out``."""
         raise NotImplementedError
 
-    def advance(self, job: Job) -> tuple[float, Array]:
-        """The deviance of the job, and x_j'v of its members."""
+    def advance(self, jobs: Sequence[Job]) -> list[tuple[float, Array]]:
+        """The deviance of each job, and x_j'v of its members."""
         raise NotImplementedError
 
     def products(self, v: Array, member: Array) -> Array:
@@ -112,7 +113,7 @@ class NativeColumns(Columns):
     def _measured(self) -> tuple[Array, Array]:
         count = len(self.indptr) - 1
         sparse = (*(core.address(a) if len(a) else 0 for a in (self.indptr, self.index, self.values)), count) if count else (0, 0, 0, 0)
-        self.wide = core.Wide(self.addresses, sparse, self.rows, self.narrow, not self.whole, self.threads)
+        self.wide = core.Wide(self.addresses, sparse, self.rows, self.narrow, self.threads)
         squares, lost = np.empty(len(self.order)), np.empty(len(self.order))
         self.wide.lengths(squares, lost)
         return np.sqrt(squares[self.place]), lost[self.place]
@@ -145,15 +146,15 @@ class NativeColumns(Columns):
         with self.lock:
             self.wide.gram(weight, member, first, self.threads, out)
 
-    def advance(self, job: Job) -> tuple[float, Array]:
+    def advance(self, jobs: Sequence[Job]) -> list[tuple[float, Array]]:
         """By one reading of the columns where the core has the row terms."""
-        if job.plan is None or not job.plan.fused:
-            return self._composed(job)
-        score = np.empty(len(job.member))
+        if not all(job.plan is not None and job.plan.fused for job in jobs):
+            return [self._composed(job) for job in jobs]
+        scores = [np.empty(len(job.member)) for job in jobs]
+        asked = [(job.plan.core, job.base, job.move, job.eta, job.v, job.h, score) for job, score in zip(jobs, scores) if job.plan is not None]
         with self.lock:
-            kind = native.INFORMATION[job.information]
-            deviance = self.wide.advance(job.plan.core, job.base, job.member, job.move, job.eta, job.v, job.h, score, kind, self.threads)
-        return deviance, score
+            deviances = self.wide.advance(asked, jobs[0].member, native.INFORMATION[jobs[0].information], self.threads)
+        return list(zip(deviances, scores))
 
     def products(self, v: Array, member: Array) -> Array:
         """x_j'v of those columns held, by the numbers that ``advance`` reads."""
@@ -198,10 +199,13 @@ class PlainColumns(Columns):
         new = x.T @ (weight[: self.rows, None] * x[:, first:])
         out[first:a, :a], out[:a, first:a] = new.T, new
 
-    def advance(self, job: Job) -> tuple[float, Array]:
-        x = self.matrix[:, job.member]
-        job.eta[: self.rows] = job.base[: self.rows] + x @ job.move
-        return _evaluate(job), np.asarray(job.v[: self.rows] @ x)
+    def advance(self, jobs: Sequence[Job]) -> list[tuple[float, Array]]:
+        found = []
+        for job in jobs:
+            x = self.matrix[:, job.member]
+            job.eta[: self.rows] = job.base[: self.rows] + x @ job.move
+            found.append((_evaluate(job), np.asarray(job.v[: self.rows] @ x)))
+        return found
 
     def products(self, v: Array, member: Array) -> Array:
         return np.asarray(v[: self.rows] @ self.matrix[:, member])
@@ -307,7 +311,14 @@ class Access:
         """
         member = self.member if index is None else self.member[index]
         own = np.ascontiguousarray(move if index is None else move[index])
-        found: tuple[float, Array] = self.columns.advance(Job(self.problem, self.plan, member, base, own, information, eta, v, h))
+        found: tuple[float, Array] = self.columns.advance([Job(self.problem, self.plan, member, base, own, information, eta, v, h)])[0]
+        return found
+
+    def together(self, moves: Sequence[Any], information: str) -> list[tuple[float, Array]]:
+        """Several moves of all columns by one reading of them: deviance and x_j'v of each."""
+        found: list[tuple[float, Array]] = self.columns.advance(
+            [Job(self.problem, self.plan, self.member, m.start.eta, m.by, information, m.to.eta, m.to.v, m.to.h) for m in moves]
+        )
         return found
 
     def products(self, v: Array, index: Array) -> Array:

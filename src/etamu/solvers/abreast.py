@@ -1,0 +1,327 @@
+"""Proximal Newton at several alphas of a path at once, for designs of so many rows that reading them is what costs.
+
+Every reading of the columns serves a step at each alpha under way.  The next alpha sets out from where the one before it has come so far: the
+score there is exact, and Newton's step from it leads about as near as one from the solution itself would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from etamu.penalties.pieces import Pieces
+from etamu.solvers.column_model import ColumnModel
+from etamu.solvers.columnwise import ColumnAccess, Columnwise, Point, remaining
+from etamu.solvers.descent import Bounds, Descender, Groups, distances
+
+__all__ = ["Abreast", "Move", "Rows", "TallAccess"]
+
+Array = np.ndarray[Any, Any]
+_ABREAST = 4  # alphas under way at once, at most
+_LEFT = 1e-11  # share of the objective that may be left above its minimum
+_STALLED = 0.1  # ratio of decreases at which the Gram is made anew
+_INEXACT = 0.003  # accuracy of a step but the last, in units of the one before
+_COARSE = 1e-5  # share of a column's own length, left by others, below which a model of floats is not one
+_SOON = 0.75  # share of its threshold from which a column is expected in the model
+_NOW = 0.95  # the same where no smaller alpha follows
+_STALE = 0.1  # relative change of the row weights at which the Gram is made anew
+_DEAR = 1e250  # a threshold that keeps a coefficient 0
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Of each row at one place: its predictor, score factor and weight."""
+
+    eta: Array
+    v: Array
+    h: Array
+
+
+@dataclass(frozen=True)
+class Move:
+    """What is asked of the rows: from a place to another one, which is written to ``to``."""
+
+    start: Rows
+    by: Array
+    to: Rows
+
+
+class TallAccess(ColumnAccess, Protocol):
+    """Columns that are all held."""
+
+    def together(self, moves: Sequence[Move], information: str) -> list[tuple[float, Array]]: ...
+
+
+@dataclass
+class _Trial:
+    """A step that is being tried: where it leads, what it promises, and how much of it is made."""
+
+    b: Array
+    by: Array
+    linear: float
+    decrease: float
+    tight: bool
+    t: float = 1.0
+
+
+@dataclass(eq=False)
+class _Site:
+    """The search for the solution at one alpha: its thresholds, and the place it has come to."""
+
+    alpha: float
+    l1: Array
+    l2: Array
+    b: Array
+    score: Array
+    deviance: float
+    rows: Rows
+    left: float
+    most: int
+    stale: float
+    before: float
+    steps: int = 0
+    trial: _Trial | None = None
+    fine: bool | None = field(default=None)  # how it ended, once it has
+
+    @property
+    def open(self) -> bool:
+        return self.fine is None
+
+
+class Abreast:
+    """The state of a path whose columns are all held: the sites under way, and the model that all of them step by."""
+
+    def __init__(self, access: TallAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, constant: bool = False) -> None:
+        self.access, self.pieces, self.bounds, self.information, self.max_iter = access, pieces, bounds, information, max_iter
+        self.weight_sum, self.constant = access.sum_weight, constant
+        self.model, self.descender, self.made_at = ColumnModel(access), Descender(), None
+        self.made_at: Rows | None = None
+        self.left, self.stale, self.soon, self.first, self.null = _LEFT, _STALE, _SOON, 1.0, math.inf
+        self.spare: list[Rows] = []
+        b = np.zeros(len(pieces.l1))
+        rows = self._room()
+        deviance, score = access.together([Move(Rows(access.empty(), rows.v, rows.h), b, rows)], information)[0]
+        self.here = self._site(0.0, b, score, deviance, rows)
+
+    def change(self, pieces: Pieces) -> None:
+        """Go on with another penalty of the same columns."""
+        self.pieces = pieces
+
+    # ---- sites -----------------------------------------------------------------------------------------------------
+
+    def _site(self, alpha: float, b: Array, score: Array, deviance: float, rows: Rows) -> _Site:
+        pieces = self.pieces
+        return _Site(alpha, alpha * pieces.l1, alpha * pieces.l2, b, score, deviance, rows, self.left, self.max_iter, self.stale, self.first)
+
+    def _next(self, alpha: float) -> _Site:
+        """A search that sets out from where the last one is."""
+        here = self.here
+        self.here = self._site(alpha, here.b, here.score, here.deviance, here.rows)
+        return self.here
+
+    def _room(self) -> Rows:
+        return self.spare.pop() if self.spare else Rows(self.access.empty(), self.access.empty(), self.access.empty())
+
+    def _objective(self, site: _Site, deviance: float, b: Array) -> float:
+        return 0.5 * deviance / self.weight_sum + float((site.l1 * np.abs(b)).sum() + 0.5 * (site.l2 * b * b).sum())
+
+    def _slope(self, site: _Site) -> Array:
+        return site.score / -self.weight_sum
+
+    # ---- the model -------------------------------------------------------------------------------------------------
+
+    def _model(self, sites: Sequence[_Site]) -> None:
+        """See to it that the model has every column that is not 0 or would not stay so, at row weights that are not stale."""
+        model = self.model
+        needed = np.zeros(len(self.pieces.l1), dtype=bool)
+        soon = needed.copy()
+        for site in sites:
+            size = np.abs(self._slope(site))
+            needed |= (site.b != 0) | (size > site.l1) | (site.l1 == 0)
+            soon |= size > self.soon * site.l1
+        soon |= needed
+        for site in sorted(sites, key=lambda s: s.stale):  # those that need it newer than others come first
+            if not len(model) or self._staleness(site) > site.stale:
+                model.renew(site.rows.h, np.flatnonzero(soon), site.stale)
+                self.made_at = site.rows
+                return
+        missing = needed.copy()
+        missing[model.index] = False
+        if missing.any() and not model.borrow(sites[-1].rows.h, np.flatnonzero(needed), self.stale):
+            soon[model.index] = False
+            model.grow(sites[-1].rows.h, np.flatnonzero(soon))
+
+    def _staleness(self, site: _Site) -> float:
+        """Of the model, for a step of that site; and what the site's row weights are to those of the model from now on."""
+        self.model.moved()
+        return self.model.staleness(site.rows.h)
+
+    # ---- steps -----------------------------------------------------------------------------------------------------
+
+    def _round(self, sites: Sequence[_Site]) -> None:
+        """A step of every site that is not at its solution, by one reading of the columns."""
+        self._propose([site for site in sites if site.open])
+        moving = [site for site in sites if site.open]
+        if not moving:
+            return
+        trials = [site.trial for site in moving if site.trial is not None]
+        moves = [Move(site.rows, trial.t * trial.by, self._room()) for site, trial in zip(moving, trials)]
+        for site, trial, move, (deviance, score) in zip(moving, trials, moves, self.access.together(moves, self.information)):
+            old = site.rows
+            self._judge(site, trial, deviance, score, move.to)
+            left = old if site.rows is move.to else move.to
+            if not any(left is other.rows for other in (*sites, self.here)):
+                self.spare.append(left)
+
+    def _propose(self, sites: Sequence[_Site]) -> None:
+        """A trial for each site, or its end."""
+        while any(site.trial is None for site in sites if site.open):
+            self._model(sites)
+            if self.model.exact and self.access.noise:
+                self._widen(sites)
+                continue
+            for site in sites:
+                if site.open and site.trial is None:
+                    self._try(site)
+                    if self.descender.least() < _COARSE and self.model.exactly():  # floats cannot tell some columns apart
+                        for other in sites:
+                            other.trial = None
+                        break
+
+    def _try(self, site: _Site) -> None:
+        """The minimum of the site's own model: a trial, or where it stays."""
+        q, at, b = self._slope(site), self.model.index, site.b
+        if not len(at) or site.steps >= site.most:
+            site.fine = not len(at)  # all are 0 and stay so
+            return
+        floor = self._floor(site)
+        self._staleness(site)
+        by = self.model.factor
+        tolerance = math.sqrt(floor / len(at))
+        tight = self.constant or site.before <= 1e4 * floor or _INEXACT * math.sqrt(site.before) <= tolerance
+        tolerance = tolerance if tight else _INEXACT * math.sqrt(site.before)
+        end, slope, l1, l2 = b[at], q[at] / by, site.l1[at], site.l2[at]
+        self.descender(self.model.gram, end, slope, l1 / by, l2 / by, self.bounds.keep(at), Groups(), tolerance / math.sqrt(by), self.model.version, None)
+        slope *= by
+        old = b[at]
+        part = end - old
+        linear = float(q[at] @ part) + float((l1 * (np.abs(end) - np.abs(old))).sum() + 0.5 * (l2 * part * (end + old)).sum())
+        decrease = -(linear + 0.5 * float((slope - q[at]) @ part))
+        if tight and not decrease > floor:
+            site.fine = True
+            return
+        trial, move = b.copy(), np.zeros(len(b))
+        trial[at], move[at] = end, part
+        site.trial = _Trial(trial, move, linear, decrease, tight)
+
+    def _floor(self, site: _Site) -> float:
+        return max(site.left * min(self.null, self._objective(site, site.deviance, site.b)), 1e-300)
+
+    def _judge(self, site: _Site, trial: _Trial, deviance: float, score: Array, rows: Rows) -> None:
+        """Stay where the trial has led, or try less of it, until the objective falls."""
+        floor, now = self._floor(site), self._objective(site, site.deviance, site.b)
+        b = trial.b if trial.t == 1.0 else site.b + trial.t * trial.by
+        if not self._objective(site, deviance, b) <= now + 1e-4 * trial.t * trial.linear + 32e-16 * abs(now):
+            trial.t *= 0.5
+            if trial.t < 1e-12:
+                site.trial = None
+                if self.made_at is site.rows:
+                    site.fine = trial.decrease <= 1e3 * floor
+                site.stale = 0.0
+            return
+        site.b, site.score, site.deviance, site.rows, site.trial = b, score, deviance, rows, None
+        site.steps += 1
+        decrease, before, first = trial.decrease, site.before, site.steps == 1
+        if trial.tight and (decrease <= floor if first else remaining(decrease, before) <= floor) and not self._overlooked(site):
+            site.fine = True
+        if first:
+            self.first = max(decrease, floor)
+        site.stale = min(self.stale, 1e-3) if decrease > _STALLED * before and site.steps > 2 else self.stale if site.stale < self.stale else site.stale
+        site.before = max(decrease, floor)
+
+    def _overlooked(self, site: _Site) -> bool:
+        """Whether a column that is not in the model would not stay 0."""
+        beyond = np.abs(self._slope(site)) > site.l1
+        beyond[self.model.index] = False
+        return bool(beyond.any())
+
+    def _widen(self, sites: Sequence[_Site]) -> None:
+        """Columns that floats cannot tell apart: go on by doubles, from the same coefficients."""
+        self.access.widen()
+        self.spare.clear()
+        empty = self.access.empty()
+        for site in {id(s): s for s in (*sites, self.here)}.values():
+            rows = self._room()
+            site.deviance, site.score = self.access.together([Move(Rows(empty, empty, empty), site.b, rows)], self.information)[0]
+            site.rows, site.trial = rows, None
+        self.model.clear()
+
+    def _solved(self, site: _Site) -> _Site:
+        while site.open:
+            self._round([site])
+        return site
+
+    # ---- the path --------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The fit of the columns without an l1 penalty, and with it where the path begins."""
+        site = self._next(0.0)
+        site.l1, site.l2, site.left = np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2, max(1e-20, self.access.noise)
+        self.null = 0.5 * self._solved(site).deviance / self.weight_sum
+
+    def start(self, sample: Columnwise, point: Point) -> None:
+        """Begin at a sample's solution, and go from there as far as its model leads."""
+        self.null, self.soon = sample.null, _NOW
+        b = np.zeros(len(self.pieces.l1))
+        b[point.index] = point.values
+        rows = self._room()
+        deviance, score = self.access.together([Move(self.here.rows, b - self.here.b, rows)], self.information)[0]
+        site = self.here = self._site(point.alpha, b, score, deviance, rows)
+        index = np.asarray(sample.access.taken, dtype=np.int32)[sample.model.index]
+        self.model.moved()
+        self.model.adopt(index, sample.model.gram, rows.h / self.weight_sum, self.model.few(rows.h))
+        site.l1 = np.full(len(b), _DEAR)
+        site.l1[index] = point.alpha * self.pieces.l1[index]
+        site.left, site.most, site.stale = 1e-6, 4, math.inf
+        self._solved(site)
+        self.model.clear()
+
+    def first_alpha(self) -> float:
+        """The least alpha at which every penalised coefficient is 0, by the columns as they are held and as they are."""
+        held = np.flatnonzero(self.pieces.l1 > 0)
+        ratio = np.abs(self.here.score[held]) / self.pieces.l1[held]
+        top = held[np.argsort(-ratio)[:32]].astype(np.int32)
+        exact = np.abs(self.access.exact(self.here.rows.v, top)) / self.pieces.l1[top]
+        return float(max(ratio.max(initial=0.0), exact.max(initial=0.0))) / self.weight_sum
+
+    def steepest(self) -> float:
+        """Nothing: of these penalties the first alpha says where a path begins."""
+        return 0.0
+
+    def _point(self, site: _Site) -> Point:
+        away = distances(site.b, self._slope(site), site.l1, site.l2, self.bounds, Groups())
+        used = np.flatnonzero((site.b != 0) | (self.pieces.l1 == 0))
+        scale = site.alpha * float(self.pieces.l1.max(initial=0.0))
+        return Point(site.alpha, used, site.b[used], site.deviance, float(away.max(initial=0.0)) / (scale or 1.0), site.steps, bool(site.fine))
+
+    def at(self, alpha: float, last: float | None = None) -> Point:
+        """The solution at alpha, from where the last one is."""
+        return self._point(self._solved(self._next(alpha)))
+
+    def pass_by(self, alpha: float) -> None:
+        """One step towards the solution at alpha, on the way to a smaller one."""
+        self._round([self._next(alpha)])
+
+    def path(self, alphas: Array, guide: Any = None) -> Iterator[Point]:
+        """Solutions at falling alphas."""
+        ahead, sites = [float(alpha) for alpha in alphas], list[_Site]()
+        while ahead or sites:
+            if ahead and len(sites) < _ABREAST:
+                sites.append(self._next(ahead.pop(0)))
+            self._round(sites)
+            while sites and not sites[0].open:
+                yield self._point(sites.pop(0))
