@@ -37,6 +37,22 @@ double quantise(const Column& column, int64_t rows, int16_t* out, double* square
     return largest / 32767;
 }
 
+// x as floats, past the caches: they are read again when others have filled these.  Whole registers; both aligned to them.
+void send(const double* x, int64_t n, float* out) {
+    for (int64_t k = 0; k < n; k += 2 * L) {
+#if defined(__AVX512F__)
+        _mm512_stream_ps(out + k, _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(_mm512_load_pd(x + k))), _mm512_cvtpd_ps(_mm512_load_pd(x + k + L)), 1));
+#elif defined(__AVX2__)
+        _mm256_stream_ps(out + k, _mm256_set_m128(_mm256_cvtpd_ps(_mm256_load_pd(x + k + L)), _mm256_cvtpd_ps(_mm256_load_pd(x + k))));
+#else
+        for (int64_t i = k; i < k + 2 * L; ++i) out[i] = float(x[i]);
+#endif
+    }
+#if defined(__AVX2__)
+    _mm_sfence();
+#endif
+}
+
 // sum_k x_k v_k for a column in 16 bits; both are padded with zeros to whole registers
 double scan(const int16_t* x, const float* v, int64_t rows) {
     constexpr int N = ETAMU_BYTES / 4;
@@ -113,51 +129,50 @@ void add_products(const T* const* x, int64_t at, int count, const double* const*
 template <class W> struct Lane { using Register = F; ETAMU_INLINE F of(const float* x) { return load(x); } };
 template <> struct Lane<double> { using Register = V; template <class C> ETAMU_INLINE V of(const C* x) { return wide(x); } };
 
-// out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns, whose entries lie in pieces
-template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C* const x[3], int64_t n, int64_t piece, int64_t stride, double out[4][3]) {
+// out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns
+template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C* const x[3], int64_t n, double out[4][3]) {
     using R = typename Lane<W>::Register;
     constexpr int N = ETAMU_BYTES / int(sizeof(W));
     R acc[4][3] = {};
-    for (int64_t start = 0, skip = 0; start < n; start += piece, skip += stride - piece) {
-        const int64_t stop = std::min(start + piece, n);
-        for (int64_t k = start; k < stop; k += N) {
-            R u[3] = {Lane<W>::of(x[0] + skip + k), Lane<W>::of(x[1] + skip + k), Lane<W>::of(x[2] + skip + k)};
-            for (int i = 0; i < 4; ++i) {
-                R v = load(a[i] + k);
-                ETAMU_KEEP(v);
-                for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
-            }
+    for (int64_t k = 0; k < n; k += N) {
+        R u[3] = {Lane<W>::of(x[0] + k), Lane<W>::of(x[1] + k), Lane<W>::of(x[2] + k)};
+        for (int i = 0; i < 4; ++i) {
+            R v = load(a[i] + k);
+            ETAMU_KEEP(v);
+            for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
         }
     }
     for (int i = 0; i < 4; ++i) for (int j = 0; j < 3; ++j) out[i][j] += sum(acc[i][j]);
 }
 
 // g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i: products of the weights' type, their sums over a run of rows in doubles;
-// columns are padded with zeros to whole registers, and lie in pieces: those of a column are `stride` apart, and as long as a run or a part of one
+// columns are padded with zeros to whole registers, and lie in pieces `stride` apart, of whole runs unless there is but one
 template <class C, class W> void gram_columns(const C* const* x, int64_t piece, int64_t stride, const W* w, int64_t rows, int first, int last, double* g, int64_t ld) {
-    constexpr int64_t MOST = 1024, N = ETAMU_BYTES / 4;
-    const int64_t RUN = last > 256 ? MOST / 2 : MOST;  // so that all columns of a run stay in the second-level cache
-    alignas(64) W weighted[4][MOST];
+    constexpr int64_t RUN = 512, N = ETAMU_BYTES / 4;
+    constexpr int GROUP = sizeof(W) == 4 ? 8 : 4;  // rows that stay in the first-level cache beside three columns
+    alignas(64) W weighted[GROUP][RUN];
     for (int i = first; i < last; ++i) std::fill(g + i * ld, g + i * ld + i + 1, 0.0);
     for (int64_t start = 0; start < rows; start += RUN) {
-        const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N), at = start / piece * stride + start % piece, each = std::min(piece, RUN);
-        for (int i = first; i < last; i += 4) {
-            const int high = std::min(4, last - i);
-            const W* a[4];
-            for (int r = 0; r < 4; ++r) {
-                a[r] = weighted[r];
+        const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N), at = start / piece * stride + start % piece;
+        for (int i = first; i < last; i += GROUP) {
+            const int high = std::min(GROUP, last - i);
+            const W* a[GROUP];
+            for (int r = 0; r < GROUP; ++r) {
+                a[r] = weighted[std::min(r, high - 1)];
                 const C* from = x[i + std::min(r, high - 1)] + at;
-                for (int64_t b = 0; b < n; b += each, from += stride)
-                    for (int64_t k = b; k < std::min(b + each, n); ++k) weighted[r][k] = W(from[k - b]) * w[start + k];
+                if (r < high) for (int64_t k = 0; k < n; ++k) weighted[r][k] = W(from[k]) * w[start + k];
             }
             for (int j = 0; j < i + high; j += 3) {
                 const int wide = std::min(3, i + high - j);
                 const C* c[3];
                 for (int r = 0; r < 3; ++r) c[r] = x[j + std::min(r, wide - 1)] + at;
-                double out[4][3] = {};
-                tile(a, c, n, each, stride, out);
-                for (int r = 0; r < high; ++r)
-                    for (int t = 0; t < wide; ++t) if (j + t <= i + r) g[(i + r) * ld + j + t] += out[r][t];
+                for (int h = 0; h < high; h += 4) {
+                    if (j > i + h + 3) continue;  // above the diagonal
+                    double out[4][3] = {};
+                    tile(a + h, c, n, out);
+                    for (int r = h; r < std::min(h + 4, high); ++r)
+                        for (int t = 0; t < wide; ++t) if (j + t <= i + r) g[(i + r) * ld + j + t] += out[r - h][t];
+                }
             }
         }
     }

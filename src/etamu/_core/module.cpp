@@ -302,6 +302,7 @@ NB_MODULE(_native, m) {
         })
         .def("advance", [](const Wide& w, const std::vector<JobTuple>& asked, Wanted member, int information, int threads) {
             const size_t n = size_t(w.length());
+            if (asked.empty()) throw std::invalid_argument("advance: nothing is asked for");
             check_members(w, member);
             std::vector<double> sums(2 * asked.size()), deviance;
             std::vector<Wide::Job> jobs;
@@ -318,6 +319,17 @@ NB_MODULE(_native, m) {
             }
             for (size_t t = 0; t < jobs.size(); ++t) deviance.push_back(sums[2 * t]);
             return deviance;
+        })
+        .def("products", [](const Wide& w, const std::vector<Array>& v, Wanted member, int threads, const std::vector<Array>& out) {
+            check_members(w, member);
+            std::vector<Wide::Job> jobs;
+            if (v.size() != out.size() || v.empty()) throw std::invalid_argument("products: sizes differ");
+            for (size_t t = 0; t < v.size(); ++t) {
+                if (v[t].size() < size_t(w.length()) || out[t].size() != member.size()) throw std::invalid_argument("products: sizes differ");
+                jobs.push_back({nullptr, nullptr, nullptr, nullptr, v[t].data(), nullptr, out[t].data(), nullptr});
+            }
+            nb::gil_scoped_release release;
+            w.advance(jobs, member.data(), member.size(), EXPECTED, threads);
         })
         .def("gram", &gram<Floats>)
         .def("gram", &gram<Matrix>);

@@ -158,7 +158,7 @@ class Wide {
     }
 
     // What `advance` is asked for: eta = base + the members times `move`; and there deviance and pearson, the row terms, and x'v of
-    // each member.
+    // each member.  Without a problem x'v alone.
     struct Job {
         const Problem* problem;
         const double *base, *move;
@@ -221,13 +221,15 @@ class Wide {
         own_floats.emplace_back(), own_floats.back().reserve(size_t(panels * stride));
         float* to = own_floats.back().get();
         for (int64_t i = 0; i < count; ++i) active.push_back(wanted[i]), places.push_back(nullptr), floats.push_back(to + i * piece);
-        shared_out(panels * piece, piece, threads, [&](int64_t first, int64_t last) {
-            double x[PANEL];
-            const int n = int(std::min(last, rows) - first);
-            for (int64_t i = 0; i < count; ++i) {
-                kernels.gather(dense[size_t(wanted[i])], first, n, x);
-                std::fill(x + n, x + PANEL, 0.0);
-                std::copy(x, x + PANEL, floats[size_t(i)] + entry(first));
+        shared_out(count, 2, threads, [&](int64_t low, int64_t high) {
+            alignas(64) double x[PANEL];
+            for (int64_t i = low; i < high; ++i) {
+                for (int64_t first = 0; first < panels * PANEL; first += PANEL) {
+                    const int n = int(std::min(PANEL, rows - first));
+                    kernels.gather(dense[size_t(wanted[i])], first, n, x);
+                    std::fill(x + n, x + PANEL, 0.0);
+                    kernels.send(x, PANEL, floats[size_t(i)] + entry(first));
+                }
             }
         });
     }
@@ -291,7 +293,8 @@ class Wide {
         bool stored = true;
         for (size_t i = 0; i < count; ++i) x.push_back(at[size_t(member[i])]), stored = stored && x.back();
         std::vector<std::vector<double>> by(many);  // of the columns that move in any job
-        for (size_t i = 0; stored && i < count; ++i) {
+        const bool goes = jobs[0].problem;
+        for (size_t i = 0; goes && stored && i < count; ++i) {
             bool moves = false;
             for (const Job& job : jobs) moves = moves || job.move[i] != 0;
             if (!moves) continue;
@@ -301,7 +304,7 @@ class Wide {
         std::vector<const double*> v, b;
         for (size_t t = 0; t < many; ++t) {
             v.push_back(jobs[t].v), b.push_back(by[t].data());
-            if (stored) continue;
+            if (stored || !goes) continue;
             std::copy(jobs[t].base, jobs[t].base + rows, jobs[t].eta);
             add_members(member, jobs[t].move, count, threads, jobs[t].eta);
         }
@@ -313,11 +316,11 @@ class Wide {
             for (size_t t = 0; t < many; ++t) out.push_back(part.data() + (size_t(first / stretch) * many + t) * width + 2);
             for (int64_t k = first; k < last; k += run) {
                 const int64_t stop = std::min(k + run, last), from = entry(k);
-                if (stored) {
+                if (stored && goes) {
                     for (size_t t = 0; t < many; ++t) eta[t] = jobs[t].eta + k, std::copy(jobs[t].base + k, jobs[t].base + stop, eta[t]);
                     add(moving.data(), from, b.data(), int(many), int(moving.size()), stop - k, eta.data());
                 }
-                for (size_t t = 0; t < many; ++t) {
+                for (size_t t = 0; goes && t < many; ++t) {
                     const Job& job = jobs[t];
                     double found[2];
                     kernels.rows(*job.problem, job.eta, k, stop, information, job.v, job.h, found);
@@ -328,11 +331,11 @@ class Wide {
         });
         for (size_t t = 0; t < many; ++t) {
             const Job& job = jobs[t];
-            job.sums[0] = job.sums[1] = 0;
+            if (goes) job.sums[0] = job.sums[1] = 0;
             std::fill(job.score, job.score + count, 0.0);
             for (int64_t s = 0; s < stretches; ++s) {
                 const double* sums = part.data() + (size_t(s) * many + t) * width;
-                job.sums[0] += sums[0], job.sums[1] += sums[1];
+                if (goes) job.sums[0] += sums[0], job.sums[1] += sums[1];
                 for (size_t i = 0; i < count; ++i) job.score[i] += sums[2 + i];
             }
             if (!stored) score(member, count, job.v, threads, job.score);

@@ -53,7 +53,8 @@ class Move:
 class TallAccess(ColumnAccess, Protocol):
     """Columns that are all held."""
 
-    def together(self, moves: Sequence[Move], information: str) -> list[tuple[float, Array]]: ...
+    def together(self, moves: Sequence[Move], information: str, index: Array) -> list[tuple[float, Array]]: ...
+    def products(self, vectors: Sequence[Array], index: Array) -> list[Array]: ...
 
 
 @dataclass
@@ -76,16 +77,20 @@ class _Site:
     l1: Array
     l2: Array
     b: Array
-    score: Array
+    score: Array  # of every column, as of now for those that are ``seen``
+    seen: Array
     deviance: float
     rows: Rows
+    few: Array  # of the rows' weights, which tell how stale a model is
     left: float
     most: int
     stale: float
     before: float
     steps: int = 0
+    since: int = 0  # steps since it set out, or went on with columns that it had not looked at
     trial: _Trial | None = None
-    fine: bool | None = field(default=None)  # how it ended, once it has
+    fine: bool | None = None  # how its steps ended, once they have
+    checked: bool = False  # whether every column that it did not look at was shown to be 0 there
 
     @property
     def open(self) -> bool:
@@ -103,9 +108,9 @@ class Abreast:
         self.left, self.stale, self.soon, self.first, self.null = _LEFT, _STALE, _SOON, 1.0, math.inf
         self.spare: list[Rows] = []
         b = np.zeros(len(pieces.l1))
-        rows = self._room()
-        deviance, score = access.together([Move(Rows(access.empty(), rows.v, rows.h), b, rows)], information)[0]
-        self.here = self._site(0.0, b, score, deviance, rows)
+        self.every, rows = np.arange(len(b)), self._room()
+        deviance, score = access.together([Move(Rows(access.empty(), rows.v, rows.h), b, rows)], information, self.every)[0]
+        self.here = self._site(0.0, b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
 
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
@@ -113,18 +118,22 @@ class Abreast:
 
     # ---- sites -----------------------------------------------------------------------------------------------------
 
-    def _site(self, alpha: float, b: Array, score: Array, deviance: float, rows: Rows) -> _Site:
+    def _site(self, alpha: float, b: Array, score: Array, seen: Array, deviance: float, rows: Rows, few: Array) -> _Site:
         pieces = self.pieces
-        return _Site(alpha, alpha * pieces.l1, alpha * pieces.l2, b, score, deviance, rows, self.left, self.max_iter, self.stale, self.first)
+        return _Site(alpha, alpha * pieces.l1, alpha * pieces.l2, b, score, seen, deviance, rows, few, self.left, self.max_iter, self.stale, self.first)
 
     def _next(self, alpha: float) -> _Site:
         """A search that sets out from where the last one is."""
         here = self.here
-        self.here = self._site(alpha, here.b, here.score, here.deviance, here.rows)
+        self.here = self._site(alpha, here.b, here.score, here.seen, here.deviance, here.rows, here.few)
         return self.here
 
     def _room(self) -> Rows:
         return self.spare.pop() if self.spare else Rows(self.access.empty(), self.access.empty(), self.access.empty())
+
+    def _few(self, rows: Rows) -> Array:
+        self.model.moved()
+        return self.model.few(rows.h)
 
     def _objective(self, site: _Site, deviance: float, b: Array) -> float:
         return 0.5 * deviance / self.weight_sum + float((site.l1 * np.abs(b)).sum() + 0.5 * (site.l2 * b * b).sum())
@@ -151,31 +160,66 @@ class Abreast:
                 return
         missing = needed.copy()
         missing[model.index] = False
-        if missing.any() and not model.borrow(sites[-1].rows.h, np.flatnonzero(needed), self.stale):
+        if not missing.any():
+            return
+        self._staleness(sites[-1])
+        if not model.borrow(sites[-1].rows.h, np.flatnonzero(needed), self.stale):
             soon[model.index] = False
             model.grow(sites[-1].rows.h, np.flatnonzero(soon))
 
     def _staleness(self, site: _Site) -> float:
         """Of the model, for a step of that site; and what the site's row weights are to those of the model from now on."""
-        self.model.moved()
+        self.model.moved(site.few)
         return self.model.staleness(site.rows.h)
 
     # ---- steps -----------------------------------------------------------------------------------------------------
 
     def _round(self, sites: Sequence[_Site]) -> None:
-        """A step of every site that is not at its solution, by one reading of the columns."""
+        """A step of every site that is not at its solution, by one reading of the columns of the model."""
         self._propose([site for site in sites if site.open])
         moving = [site for site in sites if site.open]
         if not moving:
             return
         trials = [site.trial for site in moving if site.trial is not None]
         moves = [Move(site.rows, trial.t * trial.by, self._room()) for site, trial in zip(moving, trials)]
-        for site, trial, move, (deviance, score) in zip(moving, trials, moves, self.access.together(moves, self.information)):
-            old = site.rows
-            self._judge(site, trial, deviance, score, move.to)
+        index = np.sort(self.model.index)
+        seen = np.zeros(len(self.every), dtype=bool)
+        seen[index] = True
+        for site, trial, move, (deviance, found) in zip(moving, trials, moves, self.access.together(moves, self.information, index)):
+            old, score = site.rows, site.score.copy()
+            score[index] = found
+            self._judge(site, trial, deviance, score, seen, move.to)
             left = old if site.rows is move.to else move.to
             if not any(left is other.rows for other in (*sites, self.here)):
                 self.spare.append(left)
+
+    def _look_at(self, sites: Sequence[_Site], wanted: Array) -> None:
+        """Make the score of those columns one of now at each of the sites."""
+        late = np.zeros(len(self.every), dtype=bool)
+        for site in sites:
+            late |= wanted & ~site.seen
+        index = np.flatnonzero(late)
+        if len(index):
+            for site, found in zip(sites, self.access.products([site.rows.v for site in sites], index)):
+                site.score, site.seen = site.score.copy(), site.seen | late
+                site.score[index] = found
+                if (np.abs(found) > self.weight_sum * site.l1[index]).any():
+                    site.since, site.before = 0, self.first
+
+    def _check(self, sites: Sequence[_Site]) -> None:
+        """Whether the columns that the last steps did not look at stay 0 where they have led: a site where one does not goes on."""
+        ended = [site for site in sites if not site.open and not site.checked]
+        if not ended or len(ended) < _ABREAST and any(site.open for site in sites):
+            return
+        self._look_at(ended, np.ones(len(self.every), dtype=bool))
+        for site in ended:
+            beyond = np.abs(self._slope(site)) > site.l1
+            beyond[self.model.index] = False
+            site.checked = not beyond.any()
+            if not site.checked:
+                site.fine = None
+        for site in (*sites, self.here):
+            site.score = np.where(site.seen, site.score, ended[-1].score)  # newer than what it knew
 
     def _propose(self, sites: Sequence[_Site]) -> None:
         """A trial for each site, or its end."""
@@ -184,6 +228,9 @@ class Abreast:
             if self.model.exact and self.access.noise:
                 self._widen(sites)
                 continue
+            held = np.zeros(len(self.every), dtype=bool)
+            held[self.model.index] = True
+            self._look_at(sites, held)
             for site in sites:
                 if site.open and site.trial is None:
                     self._try(site)
@@ -221,7 +268,7 @@ class Abreast:
     def _floor(self, site: _Site) -> float:
         return max(site.left * min(self.null, self._objective(site, site.deviance, site.b)), 1e-300)
 
-    def _judge(self, site: _Site, trial: _Trial, deviance: float, score: Array, rows: Rows) -> None:
+    def _judge(self, site: _Site, trial: _Trial, deviance: float, score: Array, seen: Array, rows: Rows) -> None:
         """Stay where the trial has led, or try less of it, until the objective falls."""
         floor, now = self._floor(site), self._objective(site, site.deviance, site.b)
         b = trial.b if trial.t == 1.0 else site.b + trial.t * trial.by
@@ -233,21 +280,15 @@ class Abreast:
                     site.fine = trial.decrease <= 1e3 * floor
                 site.stale = 0.0
             return
-        site.b, site.score, site.deviance, site.rows, site.trial = b, score, deviance, rows, None
-        site.steps += 1
-        decrease, before, first = trial.decrease, site.before, site.steps == 1
-        if trial.tight and (decrease <= floor if first else remaining(decrease, before) <= floor) and not self._overlooked(site):
+        site.b, site.score, site.seen, site.deviance, site.rows, site.few, site.trial = b, score, seen, deviance, rows, self._few(rows), None
+        site.steps, site.since = site.steps + 1, site.since + 1
+        decrease, before, first = trial.decrease, site.before, site.since == 1
+        if trial.tight and (decrease <= floor if first else remaining(decrease, before) <= floor):
             site.fine = True
         if first:
             self.first = max(decrease, floor)
-        site.stale = min(self.stale, 1e-3) if decrease > _STALLED * before and site.steps > 2 else self.stale if site.stale < self.stale else site.stale
+        site.stale = min(self.stale, 1e-3) if decrease > _STALLED * before and site.since > 2 else self.stale if site.stale < self.stale else site.stale
         site.before = max(decrease, floor)
-
-    def _overlooked(self, site: _Site) -> bool:
-        """Whether a column that is not in the model would not stay 0."""
-        beyond = np.abs(self._slope(site)) > site.l1
-        beyond[self.model.index] = False
-        return bool(beyond.any())
 
     def _widen(self, sites: Sequence[_Site]) -> None:
         """Columns that floats cannot tell apart: go on by doubles, from the same coefficients."""
@@ -256,13 +297,14 @@ class Abreast:
         empty = self.access.empty()
         for site in {id(s): s for s in (*sites, self.here)}.values():
             rows = self._room()
-            site.deviance, site.score = self.access.together([Move(Rows(empty, empty, empty), site.b, rows)], self.information)[0]
-            site.rows, site.trial = rows, None
+            site.deviance, site.score = self.access.together([Move(Rows(empty, empty, empty), site.b, rows)], self.information, self.every)[0]
+            site.rows, site.few, site.trial, site.seen = rows, self._few(rows), None, np.ones(len(self.every), dtype=bool)
         self.model.clear()
 
     def _solved(self, site: _Site) -> _Site:
-        while site.open:
+        while not site.checked:
             self._round([site])
+            self._check([site])
         return site
 
     # ---- the path --------------------------------------------------------------------------------------------------
@@ -279,11 +321,10 @@ class Abreast:
         b = np.zeros(len(self.pieces.l1))
         b[point.index] = point.values
         rows = self._room()
-        deviance, score = self.access.together([Move(self.here.rows, b - self.here.b, rows)], self.information)[0]
-        site = self.here = self._site(point.alpha, b, score, deviance, rows)
+        deviance, score = self.access.together([Move(self.here.rows, b - self.here.b, rows)], self.information, self.every)[0]
+        site = self.here = self._site(point.alpha, b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
         index = np.asarray(sample.access.taken, dtype=np.int32)[sample.model.index]
-        self.model.moved()
-        self.model.adopt(index, sample.model.gram, rows.h / self.weight_sum, self.model.few(rows.h))
+        self.model.adopt(index, sample.model.gram, rows.h / self.weight_sum, site.few)
         site.l1 = np.full(len(b), _DEAR)
         site.l1[index] = point.alpha * self.pieces.l1[index]
         site.left, site.most, site.stale = 1e-6, 4, math.inf
@@ -320,8 +361,9 @@ class Abreast:
         """Solutions at falling alphas."""
         ahead, sites = [float(alpha) for alpha in alphas], list[_Site]()
         while ahead or sites:
-            if ahead and len(sites) < _ABREAST:
+            if ahead and sum(site.open for site in sites) < _ABREAST:
                 sites.append(self._next(ahead.pop(0)))
             self._round(sites)
-            while sites and not sites[0].open:
+            self._check(sites)
+            while sites and sites[0].checked:
                 yield self._point(sites.pop(0))

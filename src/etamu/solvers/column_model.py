@@ -80,9 +80,9 @@ class ColumnModel:
     def __len__(self) -> int:
         return len(self.index)
 
-    def moved(self) -> None:
-        """The row weights are others now."""
-        self.drift, self.fresh, self.now = None if len(self) else math.inf, False, None
+    def moved(self, now: Array | None = None) -> None:
+        """The row weights are others now; of which those are a few."""
+        self.drift, self.fresh, self.now = None if len(self) else math.inf, False, now
 
     def staleness(self, h: Array) -> float:
         """Relative change of the row weights since the model was made."""
@@ -122,14 +122,17 @@ class ColumnModel:
 
     def borrow(self, h: Array, needed: Array, stale: float) -> bool:
         """Use a model that others have made, if one of them will do."""
-        fitting = [m for m in self.source.lent() if m.gram is not self.gram and m.gram.dtype == self.numbers and m.has(needed)]
-        found = [(*self._compared(m.some, h), m) for m in fitting if self.source.fits(m.weight, m.index)]
-        drift, factor, model = min(found, key=lambda f: f[0], default=(math.inf, 1.0, None))
-        if model is None or drift > stale:
-            return False
-        self.adopt(model.index, model.gram, model.weight, model.some)
-        self.drift, self.factor = drift, factor
-        return True
+        able = [m for m in self.source.lent() if m.gram is not self.gram and m.gram.dtype == self.numbers and m.has(needed)]
+        found = sorted(((*self._compared(m.some, h), m) for m in able), key=lambda f: f[0])
+        for drift, factor, model in found:
+            if drift > stale:
+                break
+            if self.source.fits(model.weight, model.index):
+                now = self.now
+                self.adopt(model.index, model.gram, model.weight, model.some)
+                self.drift, self.factor, self.now = drift, factor, now
+                return True
+        return False
 
     def adopt(self, index: Array, gram: Array, weight: Array, some: Array) -> None:
         """Use those numbers, which are somebody else's."""

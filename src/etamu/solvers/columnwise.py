@@ -238,7 +238,7 @@ class Columnwise:
             return columns[:0]
         late = columns[self.late[columns]]
         if len(late):
-            self.score[late] = self.access.products(self.v, late)
+            self.score[late] = self.access.products([self.v], late)[0]
             self.late[late] = False
         return late
 

@@ -98,8 +98,8 @@ class Columns:
         """The deviance of each job, and x_j'v of its members."""
         raise NotImplementedError
 
-    def products(self, v: Array, member: Array) -> Array:
-        """x_j'v of those columns held."""
+    def products(self, vectors: Sequence[Array], member: Array) -> list[Array]:
+        """x_j'v of those columns held, for each v."""
         raise NotImplementedError
 
 
@@ -156,11 +156,11 @@ class NativeColumns(Columns):
             deviances = self.wide.advance(asked, jobs[0].member, native.INFORMATION[jobs[0].information], self.threads)
         return list(zip(deviances, scores))
 
-    def products(self, v: Array, member: Array) -> Array:
-        """x_j'v of those columns held, by the numbers that ``advance`` reads."""
-        out = np.empty(len(member))
+    def products(self, vectors: Sequence[Array], member: Array) -> list[Array]:
+        """x_j'v of those columns held, for each v, by the numbers that ``advance`` reads."""
+        out = [np.empty(len(member)) for _ in vectors]
         with self.lock:
-            self.wide.products(v, member, self.threads, out)
+            self.wide.products(list(vectors), member, self.threads, out)
         return out
 
     def _composed(self, job: Job) -> tuple[float, Array]:
@@ -207,8 +207,8 @@ class PlainColumns(Columns):
             found.append((_evaluate(job), np.asarray(job.v[: self.rows] @ x)))
         return found
 
-    def products(self, v: Array, member: Array) -> Array:
-        return np.asarray(v[: self.rows] @ self.matrix[:, member])
+    def products(self, vectors: Sequence[Array], member: Array) -> list[Array]:
+        return [np.asarray(v[: self.rows] @ self.matrix[:, member]) for v in vectors]
 
 
 @dataclass
@@ -314,16 +314,17 @@ class Access:
         found: tuple[float, Array] = self.columns.advance([Job(self.problem, self.plan, member, base, own, information, eta, v, h)])[0]
         return found
 
-    def together(self, moves: Sequence[Any], information: str) -> list[tuple[float, Array]]:
-        """Several moves of all columns by one reading of them: deviance and x_j'v of each."""
-        found: list[tuple[float, Array]] = self.columns.advance(
-            [Job(self.problem, self.plan, self.member, m.start.eta, m.by, information, m.to.eta, m.to.v, m.to.h) for m in moves]
-        )
+    def together(self, moves: Sequence[Any], information: str, index: Array) -> list[tuple[float, Array]]:
+        """Several moves of columns taken by one reading of them: deviance and x_j'v of each."""
+        member = self.member[index]
+        jobs = [Job(self.problem, self.plan, member, m.start.eta, np.ascontiguousarray(m.by[index]), information, m.to.eta, m.to.v, m.to.h) for m in moves]
+        found: list[tuple[float, Array]] = self.columns.advance(jobs)
         return found
 
-    def products(self, v: Array, index: Array) -> Array:
-        """x_j'v of columns taken, as ``advance`` finds them."""
-        return np.asarray(self.columns.products(v, self.member[index]))
+    def products(self, vectors: Sequence[Array], index: Array) -> list[Array]:
+        """x_j'v of columns taken, for each v, as ``together`` finds them."""
+        found: list[Array] = self.columns.products(vectors, self.member[index])
+        return found
 
     def scan(self, v: Array, wanted: Array) -> Array:
         """x_j'v of the wanted columns, to within ``lost[j]`` |v|."""
