@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from etamu.penalised import Engine, Prepared, alphas_from
-from etamu.solvers.columnwise import Point
+from etamu.solvers.abreast import Abreast
+from etamu.solvers.points import Point
 from etamu.sources.access import is_narrow
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
@@ -76,7 +77,8 @@ def _by_sample(prepared: Prepared, alpha: float) -> Point | None:
     rough.begin()
     rough.left = _ROUGH
     start = _down_to(rough, alpha * math.sqrt(problem.rows / count))  # below that a sample fits its own noise
-    engine = prepared.columns(whole=True)
+    engine = prepared.columns()
+    assert isinstance(engine, Abreast)  # as is_narrow says
     engine.left = _ALONE_WHOLE
     engine.start(rough, replace(start, alpha=alpha))
     return engine.at(alpha)

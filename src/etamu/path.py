@@ -20,7 +20,7 @@ from etamu.penalties.base import Penalty, check_share
 from etamu.penalty_bounds import read_bounds
 from etamu.reading import read_either
 from etamu.solvers.base import Control, Step
-from etamu.solvers.columnwise import Point
+from etamu.solvers.points import Point
 
 __all__ = ["Path", "glm_path", "read_alphas", "read_control", "read_penalty", "trace_path"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -20,11 +20,13 @@ from etamu.penalties import Columns, Pieces
 from etamu.penalties.base import Penalty
 from etamu.penalty_bounds import bounded
 from etamu.penalty_columns import columns_of
+from etamu.solvers.abreast import Abreast
 from etamu.solvers.base import Control
-from etamu.solvers.columnwise import Columnwise, Point
+from etamu.solvers.columnwise import Columnwise
 from etamu.solvers.descent import Bounds
 from etamu.solvers.gramwise import Gramwise
 from etamu.solvers.linalg import dependent_columns
+from etamu.solvers.points import Point
 from etamu.solvers.polyhedron import Rows
 from etamu.solvers.reweighted import Reweighted
 from etamu.sources.access import Access, open_columns
@@ -54,7 +56,7 @@ class Engine(Protocol):
     def steepest(self) -> float: ...
     def at(self, alpha: float, last: float | None = None) -> Point: ...
     def pass_by(self, alpha: float) -> None: ...
-    def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]: ...
+    def path(self, alphas: Array) -> Iterator[Point]: ...
 
 
 @dataclass(frozen=True)
@@ -73,30 +75,28 @@ class Prepared:
 
     def engine(self, start: Array | None = None) -> Engine:
         """The solver, before its first step."""
-        problem, control = self.problem, self.control
         if self.solver == "columnwise":
-            assert isinstance(problem, Problem)
-            return self.among(Access(open_columns(problem, control.threads, True), problem))
-        return self.over(open_source(problem, control.threads).sum, start)
+            return self.among(self._access)
+        return self.over(open_source(self.problem, self.control.threads).sum, start)
 
-    def columns(self, whole: bool = False) -> Columnwise:
-        """The solver over columns, which are all taken at once where ``whole`` asks for that and there are many rows of each."""
+    @property
+    def _access(self) -> Access:
         assert isinstance(self.problem, Problem)
-        return self._columnwise(Access(open_columns(self.problem, self.control.threads, whole), self.problem))
+        return Access(open_columns(self.problem, self.control.threads), self.problem)
+
+    def columns(self) -> Columnwise | Abreast:
+        """The solver over columns of a convex penalty."""
+        return self._over_columns(self._access)
 
     def among(self, access: Access) -> Engine:
         """The solver over columns, whoever multiplies them."""
-        return self._for_concave(self._columnwise(access))
+        return self._for_concave(self._over_columns(access))
 
-    def _columnwise(self, access: Access) -> Any:
-        convex = replace(self.pieces, concave=None)
-        import os
-        if access.whole and not os.environ.get("OLD"):
-            from etamu.solvers.abreast import Abreast
-            return Abreast(access, convex, self.bounds, self._steps, self.control.max_iter, self._least_squares)
-        return Columnwise(access, convex, self.bounds, self._steps, self.control.max_iter, self._unit, self._least_squares)
+    def _over_columns(self, access: Access) -> Columnwise | Abreast:
+        convex, solver = replace(self.pieces, concave=None), Abreast if access.whole else Columnwise
+        return solver(access, convex, self.bounds, self._steps, self.control.max_iter, self._least_squares)
 
-    def _for_concave(self, engine: Columnwise | Gramwise) -> Engine:
+    def _for_concave(self, engine: Columnwise | Abreast | Gramwise) -> Engine:
         """The solver of a concave penalty, if this is one, by one of convex ones."""
         if self.pieces.concave is None:
             return engine

@@ -20,7 +20,7 @@ from etamu.penalties.pieces import Pieces
 from etamu.penalty_bounds import NotBoundsError, read_bounds
 from etamu.penalty_columns import columns_of
 from etamu.solvers.base import Control, Solution, Status, Step
-from etamu.solvers.columnwise import Point
+from etamu.solvers.points import Point
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.standardise import standardise

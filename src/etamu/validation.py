@@ -25,11 +25,11 @@ from etamu.penalty_bounds import read_bounds
 from etamu.reading import read_either
 from etamu.rows import multinomial_terms
 from etamu.solvers.base import Control
-from etamu.solvers.columnwise import Point
+from etamu.solvers.points import Point
 from etamu.sources import native
 from etamu.sources.access import Access, open_columns
 from etamu.sources.problem import Problem
-from etamu.sources.shared import one_by_one, over_rows
+from etamu.sources.shared import over_rows, side_by_side
 from etamu.sources.streamed import Streamed
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -211,7 +211,7 @@ def _check_classes(problem: Problem | Streamed, fold: Folding) -> None:
 def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Point], list[Array]]:
     """The path of all rows, and the coefficients of each fold's training rows at each alpha.
 
-    Over sums all of them make their passes in common; over columns the folds follow the path of all rows, from solutions much like theirs.
+    Over sums all of them make their passes in common; over columns the folds come after the path of all rows, whose models may serve them.
     Rows of a fold have no weight in what it is predicted from.
     """
     count = fold.count
@@ -224,18 +224,18 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
 
         return weigh
 
-    def follow(engine: Engine, k: int = count, guide: list[Point] | None = None) -> list[Point]:
+    def follow(engine: Engine, k: int = count) -> list[Point]:
         engine.begin()
-        return followed(engine.path(alphas, guide), len(alphas), prepared, f", without fold {k + 1} of {count}" if k < count else "")
+        return followed(engine.path(alphas), len(alphas), prepared, f", without fold {k + 1} of {count}" if k < count else "")
 
     parts = [without(k) for k in range(count + 1)]
     problem = prepared.problem
     if prepared.solver == "columnwise":
         assert isinstance(problem, Problem)
-        columns = open_columns(problem, prepared.control.threads, whole=True)
+        columns = open_columns(problem, prepared.control.threads)
         whole = follow(prepared.among(Access(columns, problem)))
-        crew = columns.threads if columns.whole else 1
-        found = one_by_one(count, lambda k: follow(prepared.among(Access(columns.among(crew), parts[k](problem, 0))), k, whole), crew)
+        threads = columns.threads if columns.whole else 1
+        found = side_by_side(count, lambda k, own: follow(prepared.among(Access(columns.among(own), parts[k](problem, 0))), k), threads)
         found.append(whole)
     else:
         found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective), k), prepared.control.threads)
@@ -267,14 +267,14 @@ def _predictors(part: Problem, held: list[Array], beta: list[Array], classes: tu
     """For each fold the predictors of its rows at each alpha, (rows, n_alphas) or (rows, n_alphas, classes)."""
     plain, width = replace(part.design, center=None, scale=None), part.design.width
     out: list[list[Array]] = [[] for _ in beta]
-    step = max(64, 250_000 // max(width, 1))
+    step = max(64, 2_000_000 // max(width, 1))
     for a in range(0, part.rows, step):
         rows = slice(a, min(a + step, part.rows))
         sparse = width > 2_000 and not all(isinstance(p, Column) for p in plain.parts)
         x = None if sparse else plain.block(rows)
         for k, own in enumerate(held):
             if own[rows].any():
-                out[k].append(plain.predictor(rows, beta[k])[own[rows]] if x is None else x[own[rows]] @ beta[k])
+                out[k].append(plain.predictor(rows, beta[k])[own[rows]] if x is None else x.T.compress(own[rows], axis=1).T @ beta[k])
     joined = [np.concatenate(found) if found else np.empty((0, beta[0].shape[1])) for found in out]
     if part.offset is not None:
         offset = np.asarray(part.offset, dtype=float)

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from etamu.penalties.pieces import Pieces
-from etamu.solvers.column_model import ColumnModel
-from etamu.solvers.columnwise import ColumnAccess, Columnwise, Point, remaining
+from etamu.solvers.column_model import ColumnModel, Grams
+from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, Step, accuracy, remaining, step_by
 from etamu.solvers.descent import Bounds, Descender, Groups, distances
+from etamu.solvers.points import Point
 
 __all__ = ["Abreast", "Move", "Rows", "TallAccess"]
 
 Array = np.ndarray[Any, Any]
 _ABREAST = 4  # alphas under way at once, at most
 _LEFT = 1e-11  # share of the objective that may be left above its minimum
-_STALLED = 0.1  # ratio of decreases at which the Gram is made anew
-_INEXACT = 0.003  # accuracy of a step but the last, in units of the one before
-_COARSE = 1e-5  # share of a column's own length, left by others, below which a model of floats is not one
-_SOON = 0.75  # share of its threshold from which a column is expected in the model
 _NOW = 0.95  # the same where no smaller alpha follows
-_STALE = 0.1  # relative change of the row weights at which the Gram is made anew
 _DEAR = 1e250  # a threshold that keeps a coefficient 0
 
 
@@ -50,21 +46,35 @@ class Move:
     to: Rows
 
 
-class TallAccess(ColumnAccess, Protocol):
-    """Columns that are all held."""
+class TallAccess(Grams, Protocol):
+    """What this solver may know of a design, whose columns are all held."""
 
+    noise: float  # share of the objective that its products cannot tell apart: 0 for doubles
+
+    def empty(self) -> Array: ...
+    def exact(self, v: Array, wanted: Array) -> Array: ...
+    def widen(self) -> None: ...
     def together(self, moves: Sequence[Move], information: str, index: Array) -> list[tuple[float, Array]]: ...
     def products(self, vectors: Sequence[Array], index: Array) -> list[Array]: ...
 
 
+class Sample(Protocol):
+    """A solver at the solution of fewer rows."""
+
+    null: float
+    model: ColumnModel
+
+    @property
+    def modelled(self) -> Array: ...
+
+
 @dataclass
 class _Trial:
-    """A step that is being tried: where it leads, what it promises, and how much of it is made."""
+    """A step that is being tried: whether it may be the last, and how much of it is made."""
 
+    step: Step
     b: Array
     by: Array
-    linear: float
-    decrease: float
     tight: bool
     t: float = 1.0
 
@@ -103,9 +113,9 @@ class Abreast:
     def __init__(self, access: TallAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, constant: bool = False) -> None:
         self.access, self.pieces, self.bounds, self.information, self.max_iter = access, pieces, bounds, information, max_iter
         self.weight_sum, self.constant = access.sum_weight, constant
-        self.model, self.descender, self.made_at = ColumnModel(access), Descender(), None
-        self.made_at: Rows | None = None
-        self.left, self.stale, self.soon, self.first, self.null = _LEFT, _STALE, _SOON, 1.0, math.inf
+        self.model, self.descender = ColumnModel(access), Descender()
+        self.made_at: Rows | None = None  # where the row weights of the model are from, if it is our own
+        self.left, self.stale, self.soon, self.first, self.null = _LEFT, STALE, SOON, 1.0, math.inf
         self.spare: list[Rows] = []
         b = np.zeros(len(pieces.l1))
         self.every, rows = np.arange(len(b)), self._room()
@@ -209,13 +219,12 @@ class Abreast:
     def _check(self, sites: Sequence[_Site]) -> None:
         """Whether the columns that the last steps did not look at stay 0 where they have led: a site where one does not goes on."""
         ended = [site for site in sites if not site.open and not site.checked]
-        if not ended or len(ended) < _ABREAST and any(site.open for site in sites):
+        if not ended or (len(ended) < _ABREAST and any(site.open for site in sites)):
             return
+        unseen = [~site.seen for site in ended]
         self._look_at(ended, np.ones(len(self.every), dtype=bool))
-        for site in ended:
-            beyond = np.abs(self._slope(site)) > site.l1
-            beyond[self.model.index] = False
-            site.checked = not beyond.any()
+        for site, late in zip(ended, unseen):
+            site.checked = not (np.abs(self._slope(site)) > site.l1)[late].any()
             if not site.checked:
                 site.fine = None
         for site in (*sites, self.here):
@@ -234,36 +243,24 @@ class Abreast:
             for site in sites:
                 if site.open and site.trial is None:
                     self._try(site)
-                    if self.descender.least() < _COARSE and self.model.exactly():  # floats cannot tell some columns apart
+                    if self.descender.least() < COARSE and self.model.exactly():  # floats cannot tell some columns apart
                         for other in sites:
                             other.trial = None
                         break
 
     def _try(self, site: _Site) -> None:
         """The minimum of the site's own model: a trial, or where it stays."""
-        q, at, b = self._slope(site), self.model.index, site.b
-        if not len(at) or site.steps >= site.most:
-            site.fine = not len(at)  # all are 0 and stay so
+        if not len(self.model) or site.steps >= site.most:
+            site.fine = not len(self.model)  # all are 0 and stay so
             return
         floor = self._floor(site)
         self._staleness(site)
-        by = self.model.factor
-        tolerance = math.sqrt(floor / len(at))
-        tight = self.constant or site.before <= 1e4 * floor or _INEXACT * math.sqrt(site.before) <= tolerance
-        tolerance = tolerance if tight else _INEXACT * math.sqrt(site.before)
-        end, slope, l1, l2 = b[at], q[at] / by, site.l1[at], site.l2[at]
-        self.descender(self.model.gram, end, slope, l1 / by, l2 / by, self.bounds.keep(at), Groups(), tolerance / math.sqrt(by), self.model.version, None)
-        slope *= by
-        old = b[at]
-        part = end - old
-        linear = float(q[at] @ part) + float((l1 * (np.abs(end) - np.abs(old))).sum() + 0.5 * (l2 * part * (end + old)).sum())
-        decrease = -(linear + 0.5 * float((slope - q[at]) @ part))
-        if tight and not decrease > floor:
+        tolerance, tight = accuracy(floor, len(self.model), site.before, self.constant)
+        step = step_by(self.model, self.descender, site.b, self._slope(site), site.l1, site.l2, self.bounds, tolerance)
+        if tight and not step.decrease > floor:
             site.fine = True
-            return
-        trial, move = b.copy(), np.zeros(len(b))
-        trial[at], move[at] = end, part
-        site.trial = _Trial(trial, move, linear, decrease, tight)
+        else:
+            site.trial = _Trial(step, step.whole(site.b), step.move(len(site.b)), tight)
 
     def _floor(self, site: _Site) -> float:
         return max(site.left * min(self.null, self._objective(site, site.deviance, site.b)), 1e-300)
@@ -272,22 +269,22 @@ class Abreast:
         """Stay where the trial has led, or try less of it, until the objective falls."""
         floor, now = self._floor(site), self._objective(site, site.deviance, site.b)
         b = trial.b if trial.t == 1.0 else site.b + trial.t * trial.by
-        if not self._objective(site, deviance, b) <= now + 1e-4 * trial.t * trial.linear + 32e-16 * abs(now):
+        if not self._objective(site, deviance, b) <= now + 1e-4 * trial.t * trial.step.linear + 32e-16 * abs(now):
             trial.t *= 0.5
             if trial.t < 1e-12:
                 site.trial = None
                 if self.made_at is site.rows:
-                    site.fine = trial.decrease <= 1e3 * floor
+                    site.fine = trial.step.decrease <= 1e3 * floor
                 site.stale = 0.0
             return
         site.b, site.score, site.seen, site.deviance, site.rows, site.few, site.trial = b, score, seen, deviance, rows, self._few(rows), None
         site.steps, site.since = site.steps + 1, site.since + 1
-        decrease, before, first = trial.decrease, site.before, site.since == 1
+        decrease, before, first = trial.step.decrease, site.before, site.since == 1
         if trial.tight and (decrease <= floor if first else remaining(decrease, before) <= floor):
             site.fine = True
         if first:
             self.first = max(decrease, floor)
-        site.stale = min(self.stale, 1e-3) if decrease > _STALLED * before and site.since > 2 else self.stale if site.stale < self.stale else site.stale
+        site.stale = min(self.stale, 1e-3) if decrease > STALLED * before and site.since > 2 else self.stale if site.stale < self.stale else site.stale
         site.before = max(decrease, floor)
 
     def _widen(self, sites: Sequence[_Site]) -> None:
@@ -315,7 +312,12 @@ class Abreast:
         site.l1, site.l2, site.left = np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2, max(1e-20, self.access.noise)
         self.null = 0.5 * self._solved(site).deviance / self.weight_sum
 
-    def start(self, sample: Columnwise, point: Point) -> None:
+    @property
+    def modelled(self) -> Array:
+        """The columns of the model."""
+        return self.model.index
+
+    def start(self, sample: Sample, point: Point) -> None:
         """Begin at a sample's solution, and go from there as far as its model leads."""
         self.null, self.soon = sample.null, _NOW
         b = np.zeros(len(self.pieces.l1))
@@ -323,7 +325,7 @@ class Abreast:
         rows = self._room()
         deviance, score = self.access.together([Move(self.here.rows, b - self.here.b, rows)], self.information, self.every)[0]
         site = self.here = self._site(point.alpha, b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
-        index = np.asarray(sample.access.taken, dtype=np.int32)[sample.model.index]
+        index = sample.modelled.astype(np.int32)
         self.model.adopt(index, sample.model.gram, rows.h / self.weight_sum, site.few)
         site.l1 = np.full(len(b), _DEAR)
         site.l1[index] = point.alpha * self.pieces.l1[index]
@@ -357,7 +359,7 @@ class Abreast:
         """One step towards the solution at alpha, on the way to a smaller one."""
         self._round([self._next(alpha)])
 
-    def path(self, alphas: Array, guide: Any = None) -> Iterator[Point]:
+    def path(self, alphas: Array) -> Iterator[Point]:
         """Solutions at falling alphas."""
         ahead, sites = [float(alpha) for alpha in alphas], list[_Site]()
         while ahead or sites:

@@ -17,7 +17,7 @@ __all__ = ["ColumnModel", "Grams", "Lent"]
 Array = np.ndarray[Any, Any]
 _IDLE = 1.2  # columns of the model over those that it needs, beyond which it is made of these alone
 _ALIKE = 1e-5  # how far from 1 the correlation of two columns is that floats tell apart
-_SOME = 2_000  # rows that tell how stale row weights are
+_SOME = 500  # rows that tell how stale row weights are
 
 
 class Lent(Protocol):

@@ -7,14 +7,14 @@ summed anew when steps no longer shrink.  For least squares the first pass says 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from etamu.penalties.pieces import Pieces
-from etamu.solvers.columnwise import Point, relative
 from etamu.solvers.descent import Bounds, Descender, Groups, distances
+from etamu.solvers.points import Point, relative
 from etamu.sums import Arrow, Objective, Request, Sums
 
 __all__ = ["Gramwise"]
@@ -234,8 +234,8 @@ class Gramwise:
     def pass_by(self, alpha: float) -> None:
         """Nothing: steps over sums go straight to where they are sent."""
 
-    def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]:
-        """Solutions at falling alphas; no ``guide`` is needed."""
+    def path(self, alphas: Array) -> Iterator[Point]:
+        """Solutions at falling alphas."""
         for alpha in alphas:
             yield self.at(float(alpha))
 

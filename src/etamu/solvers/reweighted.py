@@ -5,14 +5,14 @@ Reference: Zou & Li (2008), Ann. Statist. 36, doi:10.1214/009053607000000802.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from etamu.penalties.pieces import Pieces
-from etamu.solvers.columnwise import Point
+from etamu.solvers.points import Point
 
 __all__ = ["Lassos", "Reweighted"]
 
@@ -79,7 +79,7 @@ class Reweighted:
     def pass_by(self, alpha: float) -> None:
         """Nothing: an alpha passed by would leave its slopes behind."""
 
-    def path(self, alphas: Array, guide: Sequence[Point] | None = None) -> Iterator[Point]:
+    def path(self, alphas: Array) -> Iterator[Point]:
         """Stationary points at falling alphas."""
         for alpha in alphas:
             yield self.at(float(alpha))

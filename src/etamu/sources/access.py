@@ -31,19 +31,18 @@ _TALL, _MANY = 20, 1_000_000  # rows per column and numbers from which columns h
 class Columns:
     """The columns of a design: ``order`` says which column of the design each of them is, ``place`` the inverse; those held are exact.
 
-    Threads may share them; whoever holds more columns waits until nobody reads.  ``whole`` asks for all columns of a tall design to be held by
-    everybody from the beginning: then models that one has made serve the others too.
+    Threads may share them; whoever holds more columns waits until nobody reads.  ``whole`` says that all columns are held by everybody from the
+    beginning, as floats for as long as they are ``narrow``: then models that one has made serve the others too.
     """
 
-    def __init__(self, problem: Problem, threads: int | None, whole: bool = False) -> None:
+    def __init__(self, problem: Problem, threads: int | None) -> None:
         self.threads, self.rows, self.design = threads or cores(), problem.rows, problem.design
         dense, sparse = _separate(problem.design)
         self.order = np.array(dense + [j for block in sparse for j in block[0]], dtype=np.int64)
         self.place = np.empty(len(self.order), dtype=np.int32)
         self.place[self.order] = np.arange(len(self.order), dtype=np.int32)
         self.split = len(dense)
-        self.narrow = is_narrow(problem)
-        self.whole = self.narrow
+        self.narrow = self.whole = is_narrow(problem)
         self.models: list[Model] = []
         self.lends = self.whole
         self.indptr, self.index, self.values = _compressed(sparse, problem.rows)
@@ -70,14 +69,14 @@ class Columns:
                 self._hold(self.place[new])
             return np.array([self.held[j] for j in wanted.tolist()], dtype=np.int32)
 
-    def among(self, crew: int) -> Columns:
-        """The columns for one of so many threads, once all that they need are held.
+    def among(self, threads: int) -> Columns:
+        """The columns for one of several solvers, which has so many of the threads, once all that they need are held.
 
         What it finds serves none of the others, lest results depend on who was first.
         """
         own = copy(self)
         own.models, own.lends = list(self.models), False
-        own.threads, own.lock = max(1, self.threads // crew), nullcontext()  # type: ignore[assignment]
+        own.threads, own.lock = threads, nullcontext()  # type: ignore[assignment]
         return own
 
     def widen(self) -> None:
@@ -106,9 +105,9 @@ class Columns:
 class NativeColumns(Columns):
     """In the core."""
 
-    def __init__(self, problem: Problem, threads: int | None, addresses: list[Any], whole: bool = False) -> None:
+    def __init__(self, problem: Problem, threads: int | None, addresses: list[Any]) -> None:
         self.addresses = addresses
-        super().__init__(problem, threads, whole)
+        super().__init__(problem, threads)
 
     def _measured(self) -> tuple[Array, Array]:
         count = len(self.indptr) - 1
@@ -304,14 +303,9 @@ class Access:
         self.member = np.concatenate([self.member, self.columns.hold(wanted)])
         self.taken += wanted.tolist()
 
-    def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array, *, index: Array | None = None) -> tuple[float, Array]:
-        """Go to eta = base + the columns taken times ``move``: the deviance there, the terms of each row, and x_j'v of the columns taken.
-
-        With ``index`` of these columns alone; no other may move.
-        """
-        member = self.member if index is None else self.member[index]
-        own = np.ascontiguousarray(move if index is None else move[index])
-        found: tuple[float, Array] = self.columns.advance([Job(self.problem, self.plan, member, base, own, information, eta, v, h)])[0]
+    def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array) -> tuple[float, Array]:
+        """Go to eta = base + the columns taken times ``move``: the deviance there, the terms of each row, and x_j'v of the columns taken."""
+        found: tuple[float, Array] = self.columns.advance([Job(self.problem, self.plan, self.member, base, move, information, eta, v, h)])[0]
         return found
 
     def together(self, moves: Sequence[Any], information: str, index: Array) -> list[tuple[float, Array]]:
@@ -345,13 +339,13 @@ def is_narrow(problem: Problem) -> bool:
     return problem.rows > _TALL * width and problem.rows * width > _MANY and all(isinstance(part, Column) for part in problem.design.parts)
 
 
-def open_columns(problem: Problem, threads: int | None, whole: bool = False) -> Columns:
+def open_columns(problem: Problem, threads: int | None) -> Columns:
     """The problem's columns, in the core where it was built and can read them."""
     if core is not None:
         addresses = native.addresses(problem.design)
         if addresses is not None and native.plan(problem.constant()) is not None:
-            return NativeColumns(problem, threads, addresses, whole)
-    return PlainColumns(problem, threads, whole)
+            return NativeColumns(problem, threads, addresses)
+    return PlainColumns(problem, threads)
 
 
 def _evaluate(job: Job) -> float:

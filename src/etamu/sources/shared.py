@@ -18,7 +18,7 @@ from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed
 from etamu.sums import Objective, Request, Sums
 
-__all__ = ["fold_of", "in_lockstep", "one_by_one", "over_rows"]
+__all__ = ["fold_of", "in_lockstep", "over_rows", "side_by_side"]
 
 Array = np.ndarray[Any, Any]
 Weigh = Callable[[Problem, int], Problem]  # the part of a solver's problem that a part of the rows is, whose first row has that number
@@ -120,14 +120,19 @@ def over_rows(problem: Problem | Streamed, parts: list[Weigh], solve: Callable[[
     return in_lockstep(len(parts), solve, scan)
 
 
-def one_by_one(count: int, solve: Callable[[int], Any], crew: int) -> list[Any]:
-    """The results of ``solve(k)`` for k from 0 to ``count`` - 1, by so many threads."""
+def side_by_side(count: int, solve: Callable[[int, int], Any], threads: int) -> list[Any]:
+    """The results of ``solve(k, threads_k)`` for k from 0 to ``count`` - 1: as many at once as there are threads, which share these evenly."""
+    results: list[Any] = []
+    while len(results) < count:
+        first, crew = len(results), min(threads, count - len(results))
 
-    @np.errstate(all="ignore")
-    def work(k: int) -> Any:
-        return solve(k)
+        @np.errstate(all="ignore")
+        def work(k: int, own: int = threads // crew) -> Any:
+            return solve(k, own)
 
-    if crew < 2:
-        return [work(k) for k in range(count)]
-    with ThreadPoolExecutor(min(crew, count)) as pool:
-        return list(pool.map(work, range(count)))
+        if crew < 2:
+            results.append(work(first))
+            continue
+        with ThreadPoolExecutor(crew) as pool:
+            results += pool.map(work, range(first, first + (count - first) // crew * crew))
+    return results
