@@ -29,7 +29,7 @@ from etamu.solvers.linalg import dependent_columns
 from etamu.solvers.points import Point
 from etamu.solvers.polyhedron import Rows
 from etamu.solvers.reweighted import Reweighted
-from etamu.sources.access import Access, open_columns
+from etamu.sources.access import Access, is_narrow, open_columns
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
 from etamu.standardise import standardise
@@ -161,9 +161,13 @@ def _centred(beta: Array, problem: Problem | Streamed, intercept: bool) -> Array
 
 
 def prepare(
-    problem: Problem | Streamed, spec: DesignSpec | None, intercept: bool, penalty: Any, control: Control, rows: Rows | tuple[Array, Array] | None = None
-) -> Prepared:
-    """The problem as it is solved: standardised, with the penalty (as if its alpha were 1) and its constraints as bounds on that scale."""
+    problem: Problem | Streamed, spec: DesignSpec | None, intercept: bool, penalty: Any, control: Control, rows: Rows | tuple[Array, Array] | None = None,
+    *, shared: bool = False,
+) -> Prepared:  # fmt: skip
+    """The problem as it is solved: standardised, with the penalty (as if its alpha were 1) and its constraints as bounds on that scale.
+
+    ``shared`` says that fits to several parts of the rows follow.
+    """
     if not isinstance(penalty, Penalty):
         raise SpecificationError(f"`penalty` is a {type(penalty).__name__}; pass em.ElasticNet(alpha=...), em.Lasso, em.Ridge, em.GroupLasso, ...")
     if spec is not None and has_smooths(spec.formula):
@@ -194,7 +198,7 @@ def prepare(
     elif getattr(penalty, "grouped", False):
         raise SpecificationError("`grouped` joins the classes of a multinomial response; this model has one equation.")
     _refuse_dependent(scaled, pieces)
-    solver, reason = _choose(scaled, own)
+    solver, reason = _choose(scaled, own, shared)
     limits = None if low is None or high is None or pieces.chains else (low, high)
     return Prepared(scaled, scaling, own, bounds, intercept, control, solver, reason, limits)
 
@@ -228,11 +232,13 @@ def _refuse_constant(penalty: Any, columns: Columns) -> None:
             raise SpecificationError(f"`standardize` divides by standard deviations, and column {flat[0]!r} does not vary; drop it.")
 
 
-def _choose(problem: Problem | Streamed, pieces: Pieces) -> tuple[str, str]:
+def _choose(problem: Problem | Streamed, pieces: Pieces, shared: bool) -> tuple[str, str]:
     """Which solver, and why."""
     p = len(pieces.l1)
     able = isinstance(problem, Problem) and problem.equations is None and pieces.separable and bool((pieces.l1 > 0).sum() > 0.5 * p)
     one_pass = p <= min(_ONE_PASS, problem.rows) and isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"]
+    if able and p >= _COLUMNWISE and not shared and is_narrow(problem):
+        one_pass = False  # the information of the columns that matter, in floats, costs less than that of all
     stored = sum(isinstance(part, Column) for part in problem.design.parts)
     if able and not one_pass and (p >= _COLUMNWISE or p > problem.rows or stored >= _STORED):
         return "columnwise", f"proximal Newton over columns: {p:,} coefficients, of which few are not 0"

@@ -143,7 +143,7 @@ def split_inference(
         raise UndefinedStatisticError("`split_inference` is of one equation, and a multinomial response has several; test one class against the others.")
     if alpha is not None:
         check_alpha(alpha)
-    prepared = prepare(problem, read[0].spec, read[0].intercept, wanted, control)
+    prepared = prepare(problem, read[0].spec, read[0].intercept, wanted, control, shared=True)
     if prepared.pieces.smooth:
         raise SpecificationError("`penalty` selects nothing (it is quadratic), so there is nothing to test on other rows; use em.Lasso, em.GroupLasso, ...")
     rng, splits = np.random.default_rng(seed), []

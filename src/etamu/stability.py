@@ -162,7 +162,7 @@ def stability_selection(
     built, whole, _ = read_either(formula, data, X, y, resolve_family(family), link, arrays, intercept, names, missing, None, control)
     problem = in_memory(whole, "`stability_selection` draws rows at random, and these are read from files part by part")
     wanted = read_penalty(penalty, l1_ratio, 1.0)
-    prepared = prepare(problem, built.spec, built.intercept, wanted, control)
+    prepared = prepare(problem, built.spec, built.intercept, wanted, control, shared=True)
     if prepared.pieces.smooth:
         raise SpecificationError("`penalty` selects nothing (it is quadratic), so there is no frequency of selection; use em.Lasso, em.GroupLasso, ...")
     tested = np.flatnonzero(touched(wanted.at(1.0).pieces(columns_of(problem, built.spec, built.intercept, False))))

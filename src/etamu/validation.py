@@ -168,7 +168,7 @@ def cross_validate(
     rows = read_bounds(constraints, built)
     fold = read_folds(folds, problem.rows, seed, isinstance(problem, Streamed), _strata(problem))
     _check_classes(problem, fold)
-    prepared = prepare(problem, built.spec, built.intercept, wanted, control, rows)
+    prepared = prepare(problem, built.spec, built.intercept, wanted, control, rows, shared=True)
     given = alphas_of(prepared, read_alphas(alphas), n_alphas, alpha_min_ratio)
     points, betas = _solved(prepared, fold, given)
     path = assembled(prepared, built.spec, wanted, points)

@@ -23,6 +23,7 @@ __all__ = ["Abreast", "Move", "Rows", "TallAccess"]
 
 Array = np.ndarray[Any, Any]
 _ABREAST = 4  # alphas under way at once, at most
+_AT_ONCE = 12  # the same of least squares, whose models lead to the solution from wherever they were made
 _LEFT = 1e-11  # share of the objective that may be left above its minimum
 _NOW = 0.95  # the same where no smaller alpha follows
 _DEAR = 1e250  # a threshold that keeps a coefficient 0
@@ -115,6 +116,7 @@ class Abreast:
         self.weight_sum, self.constant = access.sum_weight, constant
         self.model, self.descender = ColumnModel(access), Descender()
         self.made_at: Rows | None = None  # where the row weights of the model are from, if it is our own
+        self.most = _AT_ONCE if constant else _ABREAST
         self.left, self.stale, self.soon, self.first, self.null = _LEFT, STALE, SOON, 1.0, math.inf
         self.spare: list[Rows] = []
         b = np.zeros(len(pieces.l1))
@@ -166,7 +168,7 @@ class Abreast:
         for site in sorted(sites, key=lambda s: s.stale):  # those that need it newer than others come first
             if not len(model) or self._staleness(site) > site.stale:
                 model.renew(site.rows.h, np.flatnonzero(soon), site.stale)
-                self.made_at = site.rows
+                self.made_at = site.rows if model.fresh else None
                 return
         missing = needed.copy()
         missing[model.index] = False
@@ -202,6 +204,7 @@ class Abreast:
             left = old if site.rows is move.to else move.to
             if not any(left is other.rows for other in (*sites, self.here)):
                 self.spare.append(left)
+                self.made_at = None if self.made_at is left else self.made_at
 
     def _look_at(self, sites: Sequence[_Site], wanted: Array) -> None:
         """Make the score of those columns one of now at each of the sites."""
@@ -219,7 +222,7 @@ class Abreast:
     def _check(self, sites: Sequence[_Site]) -> None:
         """Whether the columns that the last steps did not look at stay 0 where they have led: a site where one does not goes on."""
         ended = [site for site in sites if not site.open and not site.checked]
-        if not ended or (len(ended) < _ABREAST and any(site.open for site in sites)):
+        if not ended or (len(ended) < self.most and any(site.open for site in sites)):
             return
         unseen = [~site.seen for site in ended]
         self._look_at(ended, np.ones(len(self.every), dtype=bool))
@@ -284,7 +287,7 @@ class Abreast:
             site.fine = True
         if first:
             self.first = max(decrease, floor)
-        site.stale = min(self.stale, 1e-3) if decrease > STALLED * before and site.since > 2 else self.stale if site.stale < self.stale else site.stale
+        site.stale = min(self.stale, 1e-3) if decrease > STALLED * before and site.since > 2 else max(self.stale, site.stale)
         site.before = max(decrease, floor)
 
     def _widen(self, sites: Sequence[_Site]) -> None:
@@ -329,7 +332,7 @@ class Abreast:
         self.model.adopt(index, sample.model.gram, rows.h / self.weight_sum, site.few)
         site.l1 = np.full(len(b), _DEAR)
         site.l1[index] = point.alpha * self.pieces.l1[index]
-        site.left, site.most, site.stale = 1e-6, 4, math.inf
+        site.left, site.most, site.stale = 1e-4, 4, math.inf
         self._solved(site)
         self.model.clear()
 
@@ -363,7 +366,8 @@ class Abreast:
         """Solutions at falling alphas."""
         ahead, sites = [float(alpha) for alpha in alphas], list[_Site]()
         while ahead or sites:
-            if ahead and sum(site.open for site in sites) < _ABREAST:
+            room = self.most - sum(site.open for site in sites)
+            for _ in range(min(len(ahead), room if self.constant else min(room, 1))):
                 sites.append(self._next(ahead.pop(0)))
             self._round(sites)
             self._check(sites)
