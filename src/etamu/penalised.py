@@ -237,7 +237,7 @@ def _choose(problem: Problem | Streamed, pieces: Pieces, shared: bool) -> tuple[
     p = len(pieces.l1)
     able = isinstance(problem, Problem) and problem.equations is None and pieces.separable and bool((pieces.l1 > 0).sum() > 0.5 * p)
     one_pass = p <= min(_ONE_PASS, problem.rows) and isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"]
-    if able and p >= _COLUMNWISE and not shared and is_narrow(problem):
+    if able and isinstance(problem, Problem) and p >= _COLUMNWISE and not shared and is_narrow(problem):
         one_pass = False  # the information of the columns that matter, in floats, costs less than that of all
     stored = sum(isinstance(part, Column) for part in problem.design.parts)
     if able and not one_pass and (p >= _COLUMNWISE or p > problem.rows or stored >= _STORED):

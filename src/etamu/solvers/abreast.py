@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,25 +80,34 @@ class _Trial:
     t: float = 1.0
 
 
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """What was found at coefficients b: the score of every column, which is that of here for those ``seen``; and a ``few`` of the row weights."""
+
+    b: Array
+    score: Array
+    seen: Array
+    deviance: float
+    rows: Rows
+    few: Array
+
+
 @dataclass(eq=False)
 class _Site:
-    """The search for the solution at one alpha: its thresholds, and the place it has come to."""
+    """The search for the solution at one alpha: its thresholds, the place it has come to, and the ``value`` of the objective there."""
 
     alpha: float
     l1: Array
     l2: Array
-    b: Array
-    score: Array  # of every column, as of now for those that are ``seen``
-    seen: Array
-    deviance: float
-    rows: Rows
-    few: Array  # of the rows' weights, which tell how stale a model is
+    place: _Place
+    value: float
     left: float
     most: int
     stale: float
     before: float
     steps: int = 0
     since: int = 0  # steps since it set out, or went on with columns that it had not looked at
+    compared: tuple[Any, float, float] = (None, 0.0, 1.0)  # with the weights of a model: its staleness here, and its factor
     trial: _Trial | None = None
     fine: bool | None = None  # how its steps ended, once they have
     checked: bool = False  # whether every column that it did not look at was shown to be 0 there
@@ -119,10 +128,8 @@ class Abreast:
         self.most = _AT_ONCE if constant else _ABREAST
         self.left, self.stale, self.soon, self.first, self.null = _LEFT, STALE, SOON, 1.0, math.inf
         self.spare: list[Rows] = []
-        b = np.zeros(len(pieces.l1))
-        self.every, rows = np.arange(len(b)), self._room()
-        deviance, score = access.together([Move(Rows(access.empty(), rows.v, rows.h), b, rows)], information, self.every)[0]
-        self.here = self._site(0.0, b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
+        self.every = np.arange(len(pieces.l1))
+        self.here = self._site(0.0, self._evaluated(np.zeros(len(pieces.l1))))
 
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
@@ -130,28 +137,34 @@ class Abreast:
 
     # ---- sites -----------------------------------------------------------------------------------------------------
 
-    def _site(self, alpha: float, b: Array, score: Array, seen: Array, deviance: float, rows: Rows, few: Array) -> _Site:
-        pieces = self.pieces
-        return _Site(alpha, alpha * pieces.l1, alpha * pieces.l2, b, score, seen, deviance, rows, few, self.left, self.max_iter, self.stale, self.first)
+    def _site(self, alpha: float, place: _Place, l1: Array | None = None, l2: Array | None = None) -> _Site:
+        l1, l2 = alpha * self.pieces.l1 if l1 is None else l1, alpha * self.pieces.l2 if l2 is None else l2
+        value = self._objective(l1, l2, place.deviance, place.b)
+        return _Site(alpha, l1, l2, place, value, self.left, self.max_iter, self.stale, self.first)
 
-    def _next(self, alpha: float) -> _Site:
+    def _next(self, alpha: float, l1: Array | None = None, l2: Array | None = None) -> _Site:
         """A search that sets out from where the last one is."""
-        here = self.here
-        self.here = self._site(alpha, here.b, here.score, here.seen, here.deviance, here.rows, here.few)
+        self.here = self._site(alpha, self.here.place, l1, l2)
         return self.here
 
     def _room(self) -> Rows:
         return self.spare.pop() if self.spare else Rows(self.access.empty(), self.access.empty(), self.access.empty())
 
+    def _evaluated(self, b: Array) -> _Place:
+        """The place of those coefficients, and of nothing that was known before."""
+        rows, empty = self._room(), self.access.empty()
+        deviance, score = self.access.together([Move(Rows(empty, empty, empty), b, rows)], self.information, self.every)[0]
+        return _Place(b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
+
     def _few(self, rows: Rows) -> Array:
         self.model.moved()
         return self.model.few(rows.h)
 
-    def _objective(self, site: _Site, deviance: float, b: Array) -> float:
-        return 0.5 * deviance / self.weight_sum + float((site.l1 * np.abs(b)).sum() + 0.5 * (site.l2 * b * b).sum())
+    def _objective(self, l1: Array, l2: Array, deviance: float, b: Array) -> float:
+        return 0.5 * deviance / self.weight_sum + float(l1 @ np.abs(b) + 0.5 * (l2 @ (b * b)))
 
     def _slope(self, site: _Site) -> Array:
-        return site.score / -self.weight_sum
+        return site.place.score / -self.weight_sum
 
     # ---- the model -------------------------------------------------------------------------------------------------
 
@@ -162,27 +175,32 @@ class Abreast:
         soon = needed.copy()
         for site in sites:
             size = np.abs(self._slope(site))
-            needed |= (site.b != 0) | (size > site.l1) | (site.l1 == 0)
+            needed |= (site.place.b != 0) | (size > site.l1) | (site.l1 == 0)
             soon |= size > self.soon * site.l1
         soon |= needed
         for site in sorted(sites, key=lambda s: s.stale):  # those that need it newer than others come first
             if not len(model) or self._staleness(site) > site.stale:
-                model.renew(site.rows.h, np.flatnonzero(soon), site.stale)
-                self.made_at = site.rows if model.fresh else None
+                model.renew(site.place.rows.h, np.flatnonzero(soon), site.stale)
+                self.made_at = site.place.rows if model.fresh else None
                 return
         missing = needed.copy()
         missing[model.index] = False
         if not missing.any():
             return
         self._staleness(sites[-1])
-        if not model.borrow(sites[-1].rows.h, np.flatnonzero(needed), self.stale):
+        if not model.borrow(sites[-1].place.rows.h, np.flatnonzero(needed), self.stale):
             soon[model.index] = False
-            model.grow(sites[-1].rows.h, np.flatnonzero(soon))
+            model.grow(sites[-1].place.rows.h, np.flatnonzero(soon))
 
     def _staleness(self, site: _Site) -> float:
         """Of the model, for a step of that site; and what the site's row weights are to those of the model from now on."""
-        self.model.moved(site.few)
-        return self.model.staleness(site.rows.h)
+        model = self.model
+        model.moved(site.place.few)
+        if site.compared[0] is model.some:
+            model.drift, model.factor = site.compared[1:]
+        drift = model.staleness(site.place.rows.h)
+        site.compared = (model.some, drift, model.factor)
+        return drift
 
     # ---- steps -----------------------------------------------------------------------------------------------------
 
@@ -193,45 +211,52 @@ class Abreast:
         if not moving:
             return
         trials = [site.trial for site in moving if site.trial is not None]
-        moves = [Move(site.rows, trial.t * trial.by, self._room()) for site, trial in zip(moving, trials)]
+        moves = [Move(site.place.rows, trial.t * trial.by, self._room()) for site, trial in zip(moving, trials)]
         index = np.sort(self.model.index)
         seen = np.zeros(len(self.every), dtype=bool)
         seen[index] = True
         for site, trial, move, (deviance, found) in zip(moving, trials, moves, self.access.together(moves, self.information, index)):
-            old, score = site.rows, site.score.copy()
+            old, score = site.place.rows, site.place.score.copy()
             score[index] = found
-            self._judge(site, trial, deviance, score, seen, move.to)
-            left = old if site.rows is move.to else move.to
-            if not any(left is other.rows for other in (*sites, self.here)):
-                self.spare.append(left)
-                self.made_at = None if self.made_at is left else self.made_at
+            b = trial.b if trial.t == 1.0 else site.place.b + trial.t * trial.by
+            self._judge(site, trial, _Place(b, score, seen, deviance, move.to, self._few(move.to)))
+            self._release(old if site.place.rows is move.to else move.to, sites)
+
+    def _release(self, rows: Rows, sites: Sequence[_Site]) -> None:
+        """Rows that a place was left by, or not taken by: others may be written there if no site needs them."""
+        if not any(rows is site.place.rows for site in (*sites, self.here)):
+            self.spare.append(rows)
+            self.made_at = None if self.made_at is rows else self.made_at
 
     def _look_at(self, sites: Sequence[_Site], wanted: Array) -> None:
         """Make the score of those columns one of now at each of the sites."""
         late = np.zeros(len(self.every), dtype=bool)
         for site in sites:
-            late |= wanted & ~site.seen
+            late |= wanted & ~site.place.seen
         index = np.flatnonzero(late)
-        if len(index):
-            for site, found in zip(sites, self.access.products([site.rows.v for site in sites], index)):
-                site.score, site.seen = site.score.copy(), site.seen | late
-                site.score[index] = found
-                if (np.abs(found) > self.weight_sum * site.l1[index]).any():
-                    site.since, site.before = 0, self.first
+        if not len(index):
+            return
+        for site, found in zip(sites, self.access.products([site.place.rows.v for site in sites], index)):
+            score = site.place.score.copy()
+            score[index] = found
+            site.place = replace(site.place, score=score, seen=site.place.seen | late)
+            if (np.abs(found) > self.weight_sum * site.l1[index]).any():
+                site.since, site.before = 0, self.first
 
     def _check(self, sites: Sequence[_Site]) -> None:
         """Whether the columns that the last steps did not look at stay 0 where they have led: a site where one does not goes on."""
         ended = [site for site in sites if not site.open and not site.checked]
         if not ended or (len(ended) < self.most and any(site.open for site in sites)):
             return
-        unseen = [~site.seen for site in ended]
+        unseen = [~site.place.seen for site in ended]
         self._look_at(ended, np.ones(len(self.every), dtype=bool))
         for site, late in zip(ended, unseen):
             site.checked = not (np.abs(self._slope(site)) > site.l1)[late].any()
             if not site.checked:
                 site.fine = None
         for site in (*sites, self.here):
-            site.score = np.where(site.seen, site.score, ended[-1].score)  # newer than what it knew
+            place, newer = site.place, ended[-1].place.score
+            site.place = replace(place, score=np.where(place.seen, place.score, newer))
 
     def _propose(self, sites: Sequence[_Site]) -> None:
         """A trial for each site, or its end."""
@@ -259,28 +284,27 @@ class Abreast:
         floor = self._floor(site)
         self._staleness(site)
         tolerance, tight = accuracy(floor, len(self.model), site.before, self.constant)
-        step = step_by(self.model, self.descender, site.b, self._slope(site), site.l1, site.l2, self.bounds, tolerance)
+        step = step_by(self.model, self.descender, site.place.b, self._slope(site), site.l1, site.l2, self.bounds, tolerance)
         if tight and not step.decrease > floor:
             site.fine = True
         else:
-            site.trial = _Trial(step, step.whole(site.b), step.move(len(site.b)), tight)
+            site.trial = _Trial(step, step.whole(site.place.b), step.move(len(self.every)), tight)
 
     def _floor(self, site: _Site) -> float:
-        return max(site.left * min(self.null, self._objective(site, site.deviance, site.b)), 1e-300)
+        return max(site.left * min(self.null, site.value), 1e-300)
 
-    def _judge(self, site: _Site, trial: _Trial, deviance: float, score: Array, seen: Array, rows: Rows) -> None:
+    def _judge(self, site: _Site, trial: _Trial, place: _Place) -> None:
         """Stay where the trial has led, or try less of it, until the objective falls."""
-        floor, now = self._floor(site), self._objective(site, site.deviance, site.b)
-        b = trial.b if trial.t == 1.0 else site.b + trial.t * trial.by
-        if not self._objective(site, deviance, b) <= now + 1e-4 * trial.t * trial.step.linear + 32e-16 * abs(now):
+        floor, value = self._floor(site), self._objective(site.l1, site.l2, place.deviance, place.b)
+        if not value <= site.value + 1e-4 * trial.t * trial.step.linear + 32e-16 * abs(site.value):
             trial.t *= 0.5
             if trial.t < 1e-12:
                 site.trial = None
-                if self.made_at is site.rows:
+                if self.made_at is site.place.rows:
                     site.fine = trial.step.decrease <= 1e3 * floor
                 site.stale = 0.0
             return
-        site.b, site.score, site.seen, site.deviance, site.rows, site.few, site.trial = b, score, seen, deviance, rows, self._few(rows), None
+        site.place, site.value, site.trial, site.compared = place, value, None, (None, 0.0, 1.0)
         site.steps, site.since = site.steps + 1, site.since + 1
         decrease, before, first = trial.step.decrease, site.before, site.since == 1
         if trial.tight and (decrease <= floor if first else remaining(decrease, before) <= floor):
@@ -294,11 +318,10 @@ class Abreast:
         """Columns that floats cannot tell apart: go on by doubles, from the same coefficients."""
         self.access.widen()
         self.spare.clear()
-        empty = self.access.empty()
         for site in {id(s): s for s in (*sites, self.here)}.values():
-            rows = self._room()
-            site.deviance, site.score = self.access.together([Move(Rows(empty, empty, empty), site.b, rows)], self.information, self.every)[0]
-            site.rows, site.few, site.trial, site.seen = rows, self._few(rows), None, np.ones(len(self.every), dtype=bool)
+            place = self._evaluated(site.place.b)
+            site.place, site.trial, site.compared = place, None, (None, 0.0, 1.0)
+            site.value = self._objective(site.l1, site.l2, place.deviance, place.b)
         self.model.clear()
 
     def _solved(self, site: _Site) -> _Site:
@@ -311,9 +334,9 @@ class Abreast:
 
     def begin(self) -> None:
         """The fit of the columns without an l1 penalty, and with it where the path begins."""
-        site = self._next(0.0)
-        site.l1, site.l2, site.left = np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2, max(1e-20, self.access.noise)
-        self.null = 0.5 * self._solved(site).deviance / self.weight_sum
+        site = self._next(0.0, np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2)
+        site.left = max(1e-20, self.access.noise)
+        self.null = 0.5 * self._solved(site).place.deviance / self.weight_sum
 
     @property
     def modelled(self) -> Array:
@@ -323,15 +346,10 @@ class Abreast:
     def start(self, sample: Sample, point: Point) -> None:
         """Begin at a sample's solution, and go from there as far as its model leads."""
         self.null, self.soon = sample.null, _NOW
-        b = np.zeros(len(self.pieces.l1))
-        b[point.index] = point.values
-        rows = self._room()
-        deviance, score = self.access.together([Move(self.here.rows, b - self.here.b, rows)], self.information, self.every)[0]
-        site = self.here = self._site(point.alpha, b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
-        index = sample.modelled.astype(np.int32)
-        self.model.adopt(index, sample.model.gram, rows.h / self.weight_sum, site.few)
-        site.l1 = np.full(len(b), _DEAR)
-        site.l1[index] = point.alpha * self.pieces.l1[index]
+        b, l1, index = np.zeros(len(self.every)), np.full(len(self.every), _DEAR), sample.modelled.astype(np.int32)
+        b[point.index], l1[index] = point.values, point.alpha * self.pieces.l1[index]
+        site = self.here = self._site(point.alpha, self._evaluated(b), l1)
+        self.model.adopt(index, sample.model.gram, site.place.rows.h / self.weight_sum, site.place.few)
         site.left, site.most, site.stale = 1e-4, 4, math.inf
         self._solved(site)
         self.model.clear()
@@ -339,9 +357,9 @@ class Abreast:
     def first_alpha(self) -> float:
         """The least alpha at which every penalised coefficient is 0, by the columns as they are held and as they are."""
         held = np.flatnonzero(self.pieces.l1 > 0)
-        ratio = np.abs(self.here.score[held]) / self.pieces.l1[held]
+        ratio = np.abs(self.here.place.score[held]) / self.pieces.l1[held]
         top = held[np.argsort(-ratio)[:32]].astype(np.int32)
-        exact = np.abs(self.access.exact(self.here.rows.v, top)) / self.pieces.l1[top]
+        exact = np.abs(self.access.exact(self.here.place.rows.v, top)) / self.pieces.l1[top]
         return float(max(ratio.max(initial=0.0), exact.max(initial=0.0))) / self.weight_sum
 
     def steepest(self) -> float:
@@ -349,10 +367,11 @@ class Abreast:
         return 0.0
 
     def _point(self, site: _Site) -> Point:
-        away = distances(site.b, self._slope(site), site.l1, site.l2, self.bounds, Groups())
-        used = np.flatnonzero((site.b != 0) | (self.pieces.l1 == 0))
+        b = site.place.b
+        away = distances(b, self._slope(site), site.l1, site.l2, self.bounds, Groups())
+        used = np.flatnonzero((b != 0) | (self.pieces.l1 == 0))
         scale = site.alpha * float(self.pieces.l1.max(initial=0.0))
-        return Point(site.alpha, used, site.b[used], site.deviance, float(away.max(initial=0.0)) / (scale or 1.0), site.steps, bool(site.fine))
+        return Point(site.alpha, used, b[used], site.place.deviance, float(away.max(initial=0.0)) / (scale or 1.0), site.steps, bool(site.fine))
 
     def at(self, alpha: float, last: float | None = None) -> Point:
         """The solution at alpha, from where the last one is."""

@@ -123,11 +123,9 @@ class ColumnModel:
     def borrow(self, h: Array, needed: Array, stale: float) -> bool:
         """Use a model that others have made, if one of them will do."""
         able = [m for m in self.source.lent() if m.gram is not self.gram and m.gram.dtype == self.numbers and m.has(needed)]
-        found = sorted(((*self._compared(m.some, h), m) for m in able), key=lambda f: f[0])
-        for drift, factor, model in found:
-            if drift > stale:
-                break
-            if self.source.fits(model.weight, model.index):
+        for model in sorted(able, key=lambda m: len(m.index)):  # what has little more than is needed is of about here
+            drift, factor = self._compared(model.some, h)
+            if drift <= stale and self.source.fits(model.weight, model.index):
                 now = self.now
                 self.adopt(model.index, model.gram, model.weight, model.some)
                 self.drift, self.factor, self.now = drift, factor, now
