@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 _ABREAST = 4  # alphas under way at once, at most
 _AT_ONCE = 12  # the same of least squares, whose models lead to the solution from wherever they were made
 _LEFT = 1e-11  # share of the objective that may be left above its minimum
-_NOW = 0.95  # the same where no smaller alpha follows
+_NOW = 0.9  # the same where no smaller alpha follows
 _DEAR = 1e250  # a threshold that keeps a coefficient 0
 
 
@@ -129,7 +129,7 @@ class Abreast:
         self.left, self.stale, self.soon, self.first, self.null = _LEFT, STALE, SOON, 1.0, math.inf
         self.spare: list[Rows] = []
         self.every = np.arange(len(pieces.l1))
-        self.here = self._site(0.0, self._evaluated(np.zeros(len(pieces.l1))))
+        self.here: _Site  # where the next search sets out from: begin or start find the first such place
 
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
@@ -142,9 +142,9 @@ class Abreast:
         value = self._objective(l1, l2, place.deviance, place.b)
         return _Site(alpha, l1, l2, place, value, self.left, self.max_iter, self.stale, self.first)
 
-    def _next(self, alpha: float, l1: Array | None = None, l2: Array | None = None) -> _Site:
+    def _next(self, alpha: float) -> _Site:
         """A search that sets out from where the last one is."""
-        self.here = self._site(alpha, self.here.place, l1, l2)
+        self.here = self._site(alpha, self.here.place)
         return self.here
 
     def _room(self) -> Rows:
@@ -334,7 +334,7 @@ class Abreast:
 
     def begin(self) -> None:
         """The fit of the columns without an l1 penalty, and with it where the path begins."""
-        site = self._next(0.0, np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2)
+        site = self.here = self._site(0.0, self._evaluated(np.zeros(len(self.every))), np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2)
         site.left = max(1e-20, self.access.noise)
         self.null = 0.5 * self._solved(site).place.deviance / self.weight_sum
 

@@ -25,7 +25,7 @@ __all__ = ["Access", "Columns", "Job", "Model", "is_narrow", "open_columns"]
 
 Array = np.ndarray[Any, Any]
 _LIKE = 0.6  # ratio of a column's mean squares in two problems from which their models serve each other
-_TALL, _MANY = 20, 1_000_000  # rows per column and numbers from which columns held are floats: memory is what their products wait for
+_TALL, _MANY = 16, 1_000_000  # rows per column and numbers from which columns held are floats: memory is what their products wait for
 
 
 class Columns:
