@@ -106,21 +106,22 @@ class Wide {
 
     void take(const int32_t* wanted, int64_t count, int threads) {
         if (narrow) return take_all(wanted, count, threads);
+        const int64_t apart = padded + (padded / 64 % 2 ? 0 : 64);  // blocks of columns a power of 2 apart would evict each other
         const size_t before = active.size();
         int64_t stored = 0;
         for (int64_t i = 0; i < count; ++i) stored += wanted[i] < int64_t(dense.size());
         double* next = nullptr;
         float* small = nullptr;
         if (stored) {  // one piece, so that large pages may hold it
-            own.emplace_back(), own.back().reserve(size_t(stored * padded)), next = own.back().get();
-            own_floats.emplace_back(), own_floats.back().reserve(size_t(stored * padded)), small = own_floats.back().get();
+            own.emplace_back(), own.back().reserve(size_t(stored * apart)), next = own.back().get();
+            own_floats.emplace_back(), own_floats.back().reserve(size_t(stored * apart)), small = own_floats.back().get();
         }
         for (int64_t i = 0; i < count; ++i) {
             const bool here = wanted[i] < int64_t(dense.size());
             active.push_back(wanted[i]);
             places.push_back(here ? next : nullptr);
             floats.push_back(here ? small : nullptr);
-            if (here) next += padded, small += padded;
+            if (here) next += apart, small += apart;
         }
         shared_out(count, 4, threads, [&](int64_t first, int64_t last) {
             for (int64_t i = first; i < last; ++i) {
