@@ -287,6 +287,28 @@ class Wide {
     int64_t piece_of() const { return piece ? piece : padded; }
     int64_t entry(int64_t row) const { return piece ? row / piece * stride + row % piece : row; }  // of a column, where that row is
 
+    static constexpr int64_t SHORT = 4096;  // rows up to which whole columns are read one after another, once to be added and once for products
+
+    template <class T, class Add, class Products>
+    void advance_of_short(const std::vector<const T*>& x, const std::vector<const T*>& moving, const std::vector<const double*>& b, const std::vector<const double*>& v, Add add,
+                          Products products, const std::vector<Job>& jobs, int information, int threads) const {
+        const size_t many = jobs.size();
+        const int64_t run = 1024;
+        if (jobs[0].problem) {
+            shared_out(rows, run / 2, rows * int64_t(many * moving.size()) > 50000 ? threads : 1, [&](int64_t first, int64_t last) {
+                std::vector<double*> eta;
+                for (const Job& job : jobs) eta.push_back(job.eta + first), std::copy(job.base + first, job.base + last, job.eta + first);
+                add(moving.data(), entry(first), b.data(), int(many), int(moving.size()), last - first, eta.data());
+            });
+            for (const Job& job : jobs) kernels.rows(*job.problem, job.eta, 0, rows, information, job.v, job.h, job.sums);
+        }
+        shared_out(int64_t(x.size()), 24, rows * int64_t(many * x.size()) > 50000 ? threads : 1, [&](int64_t low, int64_t high) {  // whole groups of columns
+            std::vector<double*> out;
+            for (const Job& job : jobs) out.push_back(job.score + low), std::fill(job.score + low, job.score + high, 0.0);
+            for (int64_t k = 0; k < rows; k += run) products(x.data() + low, entry(k), int(high - low), v.data(), int(many), k, std::min(run, rows - k), out.data());
+        });
+    }
+
     template <class T, class Add, class Products>
     void advance_over(const std::vector<T*>& at, Add add, Products products, const std::vector<Job>& jobs, const int32_t* member, size_t count, int information, int threads) const {
         const size_t many = jobs.size();
@@ -309,6 +331,7 @@ class Wide {
             std::copy(jobs[t].base, jobs[t].base + rows, jobs[t].eta);
             add_members(member, jobs[t].move, count, threads, jobs[t].eta);
         }
+        if (stored && rows <= SHORT) return advance_of_short(x, moving, b, v, add, products, jobs, information, threads);
         const int64_t run = piece ? piece : rows_at_once<T>(count), stretch = std::max<int64_t>(1, rows / 32 / run) * run, stretches = (rows + stretch - 1) / stretch;
         const size_t width = count + 2;
         std::vector<double> part(size_t(stretches) * many * width, 0.0);  // of each stretch and job: its sums, then the products
