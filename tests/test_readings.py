@@ -8,7 +8,7 @@ from etamu.core import core
 from etamu.design.columns import Column, Design
 from etamu.families import Binomial, Gaussian, Poisson
 from etamu.links import LINKS
-from etamu.solvers.abreast import Move, Rows
+from etamu.solvers.sites import Move, Rows
 from etamu.sources.problem import Problem
 from etamu.sources.shared import side_by_side
 
@@ -58,7 +58,12 @@ def test_several_moves_are_each_as_if_alone(n, p, family, held):
     for move, (deviance, score) in zip(moves, answers, strict=True):
         eta = start.eta[:n] + X @ move.by
         np.testing.assert_allclose(move.to.eta[:n], eta, rtol=0, atol=3e-7 if held == "floats" else 1e-13)
-        np.testing.assert_allclose(move.to.v[:n], problem.weight * (problem.y - problem.link.mu(eta)), rtol=2e-6 if held == "floats" else 1e-12, atol=2e-6 if held == "floats" else 1e-12)
+        np.testing.assert_allclose(
+            move.to.v[:n],
+            problem.weight * (problem.y - problem.link.mu(eta)),
+            rtol=2e-6 if held == "floats" else 1e-12,
+            atol=2e-6 if held == "floats" else 1e-12,
+        )
         size = (np.abs(X[:, index]).T @ np.abs(move.to.v[:n])).max()  # of what is added up
         close = {"rtol": 0, "atol": (2e-7 if held == "floats" else 1e-14) * size}
         np.testing.assert_allclose(score, X[:, index].T @ move.to.v[:n], **close)

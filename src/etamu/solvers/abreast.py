@@ -8,43 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from etamu.penalties.pieces import Pieces
 from etamu.solvers.column_model import ColumnModel, Grams
-from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, Step, accuracy, remaining, step_by
+from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, accuracy, remaining, step_by
 from etamu.solvers.descent import Bounds, Descender, Groups, distances
 from etamu.solvers.points import Point
+from etamu.solvers.sites import Move, Place, Rows, Site, Trial
 
-__all__ = ["Abreast", "Move", "Rows", "TallAccess"]
+__all__ = ["Abreast", "TallAccess"]
 
 Array = np.ndarray[Any, Any]
 _ABREAST = 4  # alphas under way at once, at most
 _AT_ONCE = 12  # the same of least squares, whose models lead to the solution from wherever they were made
 _LEFT = 1e-11  # share of the objective that may be left above its minimum
-_NOW = 0.9  # the same where no smaller alpha follows
+_NOW = 0.9  # share of its threshold from which a column is expected in the model where no smaller alpha follows
 _DEAR = 1e250  # a threshold that keeps a coefficient 0
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Of each row at one place: its predictor, score factor and weight."""
-
-    eta: Array
-    v: Array
-    h: Array
-
-
-@dataclass(frozen=True)
-class Move:
-    """What is asked of the rows: from a place to another one, which is written to ``to``."""
-
-    start: Rows
-    by: Array
-    to: Rows
 
 
 class TallAccess(Grams, Protocol):
@@ -69,54 +51,6 @@ class Sample(Protocol):
     def modelled(self) -> Array: ...
 
 
-@dataclass
-class _Trial:
-    """A step that is being tried: whether it may be the last, and how much of it is made."""
-
-    step: Step
-    b: Array
-    by: Array
-    tight: bool
-    t: float = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Place:
-    """What was found at coefficients b: the score of every column, which is that of here for those ``seen``; and a ``few`` of the row weights."""
-
-    b: Array
-    score: Array
-    seen: Array
-    deviance: float
-    rows: Rows
-    few: Array
-
-
-@dataclass(eq=False)
-class _Site:
-    """The search for the solution at one alpha: its thresholds, the place it has come to, and the ``value`` of the objective there."""
-
-    alpha: float
-    l1: Array
-    l2: Array
-    place: _Place
-    value: float
-    left: float
-    most: int
-    stale: float
-    before: float
-    steps: int = 0
-    since: int = 0  # steps since it set out, or went on with columns that it had not looked at
-    compared: tuple[Any, float, float] = (None, 0.0, 1.0)  # with the weights of a model: its staleness here, and its factor
-    trial: _Trial | None = None
-    fine: bool | None = None  # how its steps ended, once they have
-    checked: bool = False  # whether every column that it did not look at was shown to be 0 there
-
-    @property
-    def open(self) -> bool:
-        return self.fine is None
-
-
 class Abreast:
     """The state of a path whose columns are all held: the sites under way, and the model that all of them step by."""
 
@@ -129,7 +63,7 @@ class Abreast:
         self.left, self.stale, self.soon, self.first, self.null = _LEFT, STALE, SOON, 1.0, math.inf
         self.spare: list[Rows] = []
         self.every = np.arange(len(pieces.l1))
-        self.here: _Site  # where the next search sets out from: begin or start find the first such place
+        self.here: Site  # where the next search sets out from: begin or start find the first such place
 
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
@@ -137,12 +71,12 @@ class Abreast:
 
     # ---- sites -----------------------------------------------------------------------------------------------------
 
-    def _site(self, alpha: float, place: _Place, l1: Array | None = None, l2: Array | None = None) -> _Site:
+    def _site(self, alpha: float, place: Place, l1: Array | None = None, l2: Array | None = None) -> Site:
         l1, l2 = alpha * self.pieces.l1 if l1 is None else l1, alpha * self.pieces.l2 if l2 is None else l2
         value = self._objective(l1, l2, place.deviance, place.b)
-        return _Site(alpha, l1, l2, place, value, self.left, self.max_iter, self.stale, self.first)
+        return Site(alpha, l1, l2, place, value, self.left, self.max_iter, self.stale, self.first)
 
-    def _next(self, alpha: float) -> _Site:
+    def _next(self, alpha: float) -> Site:
         """A search that sets out from where the last one is."""
         self.here = self._site(alpha, self.here.place)
         return self.here
@@ -150,11 +84,11 @@ class Abreast:
     def _room(self) -> Rows:
         return self.spare.pop() if self.spare else Rows(self.access.empty(), self.access.empty(), self.access.empty())
 
-    def _evaluated(self, b: Array) -> _Place:
+    def _evaluated(self, b: Array) -> Place:
         """The place of those coefficients, and of nothing that was known before."""
         rows, empty = self._room(), self.access.empty()
         deviance, score = self.access.together([Move(Rows(empty, empty, empty), b, rows)], self.information, self.every)[0]
-        return _Place(b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
+        return Place(b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
 
     def _few(self, rows: Rows) -> Array:
         self.model.moved()
@@ -163,12 +97,12 @@ class Abreast:
     def _objective(self, l1: Array, l2: Array, deviance: float, b: Array) -> float:
         return 0.5 * deviance / self.weight_sum + float(l1 @ np.abs(b) + 0.5 * (l2 @ (b * b)))
 
-    def _slope(self, site: _Site) -> Array:
+    def _slope(self, site: Site) -> Array:
         return site.place.score / -self.weight_sum
 
     # ---- the model -------------------------------------------------------------------------------------------------
 
-    def _model(self, sites: Sequence[_Site]) -> None:
+    def _model(self, sites: Sequence[Site]) -> None:
         """See to it that the model has every column that is not 0 or would not stay so, at row weights that are not stale."""
         model = self.model
         needed = np.zeros(len(self.pieces.l1), dtype=bool)
@@ -192,7 +126,7 @@ class Abreast:
             soon[model.index] = False
             model.grow(sites[-1].place.rows.h, np.flatnonzero(soon))
 
-    def _staleness(self, site: _Site) -> float:
+    def _staleness(self, site: Site) -> float:
         """Of the model, for a step of that site; and what the site's row weights are to those of the model from now on."""
         model = self.model
         model.moved(site.place.few)
@@ -204,7 +138,7 @@ class Abreast:
 
     # ---- steps -----------------------------------------------------------------------------------------------------
 
-    def _round(self, sites: Sequence[_Site]) -> None:
+    def _round(self, sites: Sequence[Site]) -> None:
         """A step of every site that is not at its solution, by one reading of the columns of the model."""
         self._propose([site for site in sites if site.open])
         moving = [site for site in sites if site.open]
@@ -219,16 +153,16 @@ class Abreast:
             old, score = site.place.rows, site.place.score.copy()
             score[index] = found
             b = trial.b if trial.t == 1.0 else site.place.b + trial.t * trial.by
-            self._judge(site, trial, _Place(b, score, seen, deviance, move.to, self._few(move.to)))
+            self._judge(site, trial, Place(b, score, seen, deviance, move.to, self._few(move.to)))
             self._release(old if site.place.rows is move.to else move.to, sites)
 
-    def _release(self, rows: Rows, sites: Sequence[_Site]) -> None:
+    def _release(self, rows: Rows, sites: Sequence[Site]) -> None:
         """Rows that a place was left by, or not taken by: others may be written there if no site needs them."""
         if not any(rows is site.place.rows for site in (*sites, self.here)):
             self.spare.append(rows)
             self.made_at = None if self.made_at is rows else self.made_at
 
-    def _look_at(self, sites: Sequence[_Site], wanted: Array) -> None:
+    def _look_at(self, sites: Sequence[Site], wanted: Array) -> None:
         """Make the score of those columns one of now at each of the sites."""
         late = np.zeros(len(self.every), dtype=bool)
         for site in sites:
@@ -237,13 +171,11 @@ class Abreast:
         if not len(index):
             return
         for site, found in zip(sites, self.access.products([site.place.rows.v for site in sites], index)):
-            score = site.place.score.copy()
-            score[index] = found
-            site.place = replace(site.place, score=score, seen=site.place.seen | late)
+            site.place = site.place.seeing(index, found, late)
             if (np.abs(found) > self.weight_sum * site.l1[index]).any():
                 site.since, site.before = 0, self.first
 
-    def _check(self, sites: Sequence[_Site]) -> None:
+    def _check(self, sites: Sequence[Site]) -> None:
         """Whether the columns that the last steps did not look at stay 0 where they have led: a site where one does not goes on."""
         ended = [site for site in sites if not site.open and not site.checked]
         if not ended or (len(ended) < self.most and any(site.open for site in sites)):
@@ -255,10 +187,9 @@ class Abreast:
             if not site.checked:
                 site.fine = None
         for site in (*sites, self.here):
-            place, newer = site.place, ended[-1].place.score
-            site.place = replace(place, score=np.where(place.seen, place.score, newer))
+            site.place = site.place.told(ended[-1].place.score)
 
-    def _propose(self, sites: Sequence[_Site]) -> None:
+    def _propose(self, sites: Sequence[Site]) -> None:
         """A trial for each site, or its end."""
         while any(site.trial is None for site in sites if site.open):
             self._model(sites)
@@ -276,7 +207,7 @@ class Abreast:
                             other.trial = None
                         break
 
-    def _try(self, site: _Site) -> None:
+    def _try(self, site: Site) -> None:
         """The minimum of the site's own model: a trial, or where it stays."""
         if not len(self.model) or site.steps >= site.most:
             site.fine = not len(self.model)  # all are 0 and stay so
@@ -288,12 +219,12 @@ class Abreast:
         if tight and not step.decrease > floor:
             site.fine = True
         else:
-            site.trial = _Trial(step, step.whole(site.place.b), step.move(len(self.every)), tight)
+            site.trial = Trial(step, step.whole(site.place.b), step.move(len(self.every)), tight)
 
-    def _floor(self, site: _Site) -> float:
+    def _floor(self, site: Site) -> float:
         return max(site.left * min(self.null, site.value), 1e-300)
 
-    def _judge(self, site: _Site, trial: _Trial, place: _Place) -> None:
+    def _judge(self, site: Site, trial: Trial, place: Place) -> None:
         """Stay where the trial has led, or try less of it, until the objective falls."""
         floor, value = self._floor(site), self._objective(site.l1, site.l2, place.deviance, place.b)
         if not value <= site.value + 1e-4 * trial.t * trial.step.linear + 32e-16 * abs(site.value):
@@ -314,7 +245,7 @@ class Abreast:
         site.stale = min(self.stale, 1e-3) if decrease > STALLED * before and site.since > 2 else max(self.stale, site.stale)
         site.before = max(decrease, floor)
 
-    def _widen(self, sites: Sequence[_Site]) -> None:
+    def _widen(self, sites: Sequence[Site]) -> None:
         """Columns that floats cannot tell apart: go on by doubles, from the same coefficients."""
         self.access.widen()
         self.spare.clear()
@@ -324,7 +255,7 @@ class Abreast:
             site.value = self._objective(site.l1, site.l2, place.deviance, place.b)
         self.model.clear()
 
-    def _solved(self, site: _Site) -> _Site:
+    def _solved(self, site: Site) -> Site:
         while not site.checked:
             self._round([site])
             self._check([site])
@@ -366,7 +297,7 @@ class Abreast:
         """Nothing: of these penalties the first alpha says where a path begins."""
         return 0.0
 
-    def _point(self, site: _Site) -> Point:
+    def _point(self, site: Site) -> Point:
         b = site.place.b
         away = distances(b, self._slope(site), site.l1, site.l2, self.bounds, Groups())
         used = np.flatnonzero((b != 0) | (self.pieces.l1 == 0))
@@ -383,7 +314,7 @@ class Abreast:
 
     def path(self, alphas: Array) -> Iterator[Point]:
         """Solutions at falling alphas."""
-        ahead, sites = [float(alpha) for alpha in alphas], list[_Site]()
+        ahead, sites = [float(alpha) for alpha in alphas], list[Site]()
         while ahead or sites:
             room = self.most - sum(site.open for site in sites)
             for _ in range(min(len(ahead), room if self.constant else min(room, 1))):
