@@ -394,3 +394,68 @@ def test_a_tall_design_whose_free_columns_are_nearly_dependent():
     score = X.T @ (y - 1 / (1 + np.exp(-(fit.coef[0] + X @ fit.coef[1:])))) / n
     assert np.abs(score[:3]).max() < 1.5e-7  # of an objective within 1e-13 of its least
     assert np.abs(score[3:]).max() < 0.02 + 1.5e-7
+
+
+@pytest.mark.parametrize(("seed", "family"), [(74, "poisson"), (318, "gamma"), (320, "gamma")])
+def test_a_step_that_is_tried_again_keeps_all_of_its_move(seed, family, monkeypatch):
+    """Between two tries the model may become one of fewer columns: what it has dropped moved the coefficients, but not the predictors."""
+    rng = np.random.default_rng(seed)
+    n, p = 4000, 60
+    rho = rng.choice([0.3, 0.6, 0.9])
+    X = np.sqrt(1 - rho) * rng.standard_normal((n, p)) + np.sqrt(rho) * rng.standard_normal((n, 4)) @ rng.standard_normal((4, p)) / 2
+    eta = X @ (rng.standard_normal(p) * (rng.random(p) < 0.4))
+    eta = eta / eta.std() * rng.choice([0.5, 1.0, 1.5, 2])
+    assert rng.choice(["poisson", "gamma", "binomial"]) == family
+    y = rng.poisson(np.exp(np.clip(eta, -8, 8))) * 1.0 if family == "poisson" else np.exp(eta) * rng.gamma(1, size=n) + 1e-9
+    count, ratio = int(rng.choice([5, 8, 15])), 10.0 ** -rng.integers(3, 6)
+    found, judge = [], abreast.Abreast._judge
+
+    def judged(self, site, trial, place):
+        judge(self, site, trial, place)
+        problem, at = self.access.problem, site.place
+        predictors = problem.design.block(slice(0, n)) @ at.b
+        found.append(np.abs(at.rows.eta[:n] - predictors).max())
+
+    monkeypatch.setattr(abreast.Abreast, "_judge", judged)
+    link = None if family == "poisson" else "log"
+    em.cross_validate(X=X, y=y, family=family, link=link, n_alphas=count, alpha_min_ratio=ratio, folds=4)
+    assert len(found) > 100
+    assert max(found) < 1e-6
+
+
+@pytest.mark.parametrize("lower", [0.02, 0.1])
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+@pytest.mark.parametrize("solver", ["gramwise", "columnwise", "abreast"])
+def test_bounds_that_exclude_zero(solver, family, lower, monkeypatch):
+    """Searches began at 0, outside the bounds: some ended there, and two under way could take the model from each other for ever."""
+    case = Case(family)
+    case.low[:] = lower
+    if solver == "gramwise":
+        monkeypatch.setattr(regimes, "_STORED", 100)
+    if solver == "columnwise":
+        monkeypatch.setattr(access, "_MANY", 1e18)
+    path = em.glm_path(**case.arguments(), penalty=case.penalty(), n_alphas=8, alpha_min_ratio=1e-3)
+    assert path.solver == ("gramwise" if solver == "gramwise" else "columnwise")
+    assert path.converged.all()
+    case.check(path.alphas, path.intercepts, path.coefs)
+    cv = em.cross_validate(**case.arguments(), penalty=case.penalty(), alphas=path.alphas, folds=3)
+    assert cv.path.converged.all()
+
+
+@pytest.mark.parametrize("held", ["floats", "doubles"])
+@pytest.mark.parametrize("link", ["inverse", "identity"])
+def test_a_path_that_cannot_begin_at_zero(link, held, monkeypatch):
+    """Where 0 has no mean a path began nowhere, and called that converged; it begins at the constant's fit."""
+    rng = np.random.default_rng(3)
+    X = rng.uniform(0, 1, (N, P))
+    mean = 1 + X @ np.resize([0.4, 0.0, 0.2], P)
+    y = (mean if link == "identity" else 1 / mean) * rng.gamma(20, size=N) / 20
+    if held == "doubles":
+        monkeypatch.setattr(access, "_MANY", 1e18)
+    path = em.glm_path(X=X, y=y, family="gamma", link=link, n_alphas=8, alpha_min_ratio=1e-2)
+    monkeypatch.setattr(regimes, "_STORED", 100)
+    other = em.glm_path(X=X, y=y, family="gamma", link=link, alphas=path.alphas)
+    assert (path.solver, other.solver) == ("columnwise", "gramwise")
+    assert path.converged.all()
+    np.testing.assert_allclose(path.coefs, other.coefs, atol=1e-5)
+    assert np.isfinite(path.deviance).all()

@@ -122,9 +122,13 @@ def test_solvers_side_by_side_share_the_threads(count, threads):
         given.append(own)
         return k * k
 
-    assert side_by_side(count, solve, threads) == [k * k for k in range(count)]
+    assert side_by_side(count, solve, threads, threads) == [k * k for k in range(count)]
     whole, rest = count // threads, count % threads
     assert sorted(given) == sorted([1] * (whole * threads) + [threads // rest] * rest if rest else [1] * count)
+
+
+def test_solvers_one_after_another_have_all_threads():
+    assert side_by_side(3, lambda k, own: own, 4, 1) == [4, 4, 4]
 
 
 def test_what_fails_side_by_side_is_raised():
@@ -134,4 +138,4 @@ def test_what_fails_side_by_side_is_raised():
         return k
 
     with pytest.raises(ValueError, match="the second"):
-        side_by_side(3, solve, 2)
+        side_by_side(3, solve, 2, 2)

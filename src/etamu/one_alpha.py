@@ -86,8 +86,9 @@ def _by_sample(prepared: Prepared, alpha: float) -> Point | None:
 
 def _some_rows(problem: Problem, count: int) -> Problem:
     """About so many of the rows, in stretches spread evenly over the whole."""
-    stretch = 64
-    starts, apart = count // stretch, problem.rows // (count // stretch)
+    stretch = min(64, problem.rows)
+    starts = max(1, count // stretch)
+    apart = problem.rows // starts
 
     def of(values: Array) -> Array:
         """Stretch by stretch: one by one they would take as long as all of the values."""

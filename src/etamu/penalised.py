@@ -94,7 +94,11 @@ class Prepared:
 
     def _over_columns(self, access: Access) -> Columnwise | Abreast:
         convex, solver = replace(self.pieces, concave=None), Abreast if access.whole else Columnwise
-        return solver(access, convex, self.bounds, self._steps, self.control.max_iter, self._least_squares)
+        return solver(access, convex, self.bounds, self._steps, self.control.max_iter, self._least_squares, self._begins)
+
+    def _begins(self) -> Array:
+        """Where a fit begins that cannot begin at 0."""
+        return np.asarray(default_start(self.problem, open_source(self.problem, self.control.threads), self.intercept), dtype=float)
 
     def _for_concave(self, engine: Columnwise | Abreast | Gramwise) -> Engine:
         """The solver of a concave penalty, if this is one, by one of convex ones."""

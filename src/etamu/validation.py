@@ -234,8 +234,8 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
         assert isinstance(problem, Problem)
         columns = open_columns(problem, prepared.control.threads)
         whole = follow(prepared.among(Access(columns, problem)))
-        threads = columns.threads if columns.whole else 1
-        found = side_by_side(count, lambda k, own: follow(prepared.among(Access(columns.among(own), parts[k](problem, 0))), k), threads)
+        most = columns.threads if columns.whole else 1
+        found = side_by_side(count, lambda k, own: follow(prepared.among(Access(columns.among(own), parts[k](problem, 0))), k), columns.threads, most)
         found.append(whole)
     else:
         found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective), k), prepared.control.threads)

@@ -15,7 +15,7 @@ import numpy as np
 from etamu.penalties.pieces import Pieces
 from etamu.solvers.column_model import ColumnModel, Grams
 from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, accuracy, remaining, step_by
-from etamu.solvers.descent import Bounds, Descender, Groups, distances
+from etamu.solvers.descent import Begins, Bounds, Descender, Groups, distances
 from etamu.solvers.points import Point
 from etamu.solvers.sites import Move, Place, Rows, Site, Trial
 
@@ -27,6 +27,7 @@ _AT_ONCE = 12  # the same of least squares, whose models lead to the solution fr
 _LEFT = 1e-11  # share of the objective that may be left above its minimum
 _NOW = 0.9  # share of its threshold from which a column is expected in the model where no smaller alpha follows
 _DEAR = 1e250  # a threshold that keeps a coefficient 0
+_FAILURES = 3  # searches along a step that find nothing lower, after which a site ends
 
 
 class TallAccess(Grams, Protocol):
@@ -54,7 +55,7 @@ class Sample(Protocol):
 class Abreast:
     """The state of a path whose columns are all held: the sites under way, and the model that all of them step by."""
 
-    def __init__(self, access: TallAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, constant: bool = False) -> None:
+    def __init__(self, access: TallAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, constant: bool, begins: Begins) -> None:
         self.access, self.pieces, self.bounds, self.information, self.max_iter = access, pieces, bounds, information, max_iter
         self.weight_sum, self.constant = access.sum_weight, constant
         self.model, self.descender = ColumnModel(access), Descender()
@@ -62,7 +63,8 @@ class Abreast:
         self.most = _AT_ONCE if constant else _ABREAST
         self.left, self.stale, self.soon, self.first, self.null = _LEFT, STALE, SOON, 1.0, math.inf
         self.spare: list[Rows] = []
-        self.every = np.arange(len(pieces.l1))
+        self.every, self.origin, self.begins = np.arange(len(pieces.l1)), bounds.nearest(np.zeros(len(pieces.l1))), begins
+        self.least = np.abs(self.origin)  # of the penalty this share is left out, which no coefficient can avoid
         self.here: Site  # where the next search sets out from: begin or start find the first such place
 
     def change(self, pieces: Pieces) -> None:
@@ -95,7 +97,7 @@ class Abreast:
         return self.model.few(rows.h)
 
     def _objective(self, l1: Array, l2: Array, deviance: float, b: Array) -> float:
-        return 0.5 * deviance / self.weight_sum + float(l1 @ np.abs(b) + 0.5 * (l2 @ (b * b)))
+        return 0.5 * deviance / self.weight_sum + float(l1 @ (np.abs(b) - self.least) + 0.5 * (l2 @ (b * b)))
 
     def _slope(self, site: Site) -> Array:
         return site.place.score / -self.weight_sum
@@ -122,9 +124,19 @@ class Abreast:
         if not missing.any():
             return
         self._staleness(sites[-1])
-        if not model.borrow(sites[-1].place.rows.h, np.flatnonzero(needed), self.stale):
-            soon[model.index] = False
-            model.grow(sites[-1].place.rows.h, np.flatnonzero(soon))
+        if model.borrow(sites[-1].place.rows.h, np.flatnonzero(needed), self.stale):
+            self.made_at = None
+            return
+        soon[model.index] = False
+        model.grow(sites[-1].place.rows.h, np.flatnonzero(soon))
+        if model.fresh:  # it did not suit those columns, and was made anew
+            self.made_at = sites[-1].place.rows
+
+    def _modelled(self) -> Array:
+        """Which columns the model has."""
+        out = np.zeros(len(self.every), dtype=bool)
+        out[self.model.index] = True
+        return out
 
     def _staleness(self, site: Site) -> float:
         """Of the model, for a step of that site; and what the site's row weights are to those of the model from now on."""
@@ -140,15 +152,16 @@ class Abreast:
 
     def _round(self, sites: Sequence[Site]) -> None:
         """A step of every site that is not at its solution, by one reading of the columns of the model."""
-        self._propose([site for site in sites if site.open])
+        self._propose(sites)
         moving = [site for site in sites if site.open]
         if not moving:
             return
         trials = [site.trial for site in moving if site.trial is not None]
         moves = [Move(site.place.rows, trial.t * trial.by, self._room()) for site, trial in zip(moving, trials)]
-        index = np.sort(self.model.index)
-        seen = np.zeros(len(self.every), dtype=bool)
-        seen[index] = True
+        seen = self._modelled()
+        for trial in trials:  # whose model may have been another one
+            seen[trial.step.at] = True
+        index = np.flatnonzero(seen)
         for site, trial, move, (deviance, found) in zip(moving, trials, moves, self.access.together(moves, self.information, index)):
             old, score = site.place.rows, site.place.score.copy()
             score[index] = found
@@ -183,7 +196,7 @@ class Abreast:
         unseen = [~site.place.seen for site in ended]
         self._look_at(ended, np.ones(len(self.every), dtype=bool))
         for site, late in zip(ended, unseen):
-            site.checked = not (np.abs(self._slope(site)) > site.l1)[late].any()
+            site.checked = bool((np.abs(self._slope(site)) <= site.l1)[late].all())
             if not site.checked:
                 site.fine = None
         for site in (*sites, self.here):
@@ -192,34 +205,34 @@ class Abreast:
     def _propose(self, sites: Sequence[Site]) -> None:
         """A trial for each site, or its end."""
         while any(site.trial is None for site in sites if site.open):
-            self._model(sites)
+            still = [site for site in sites if site.open]
+            self._model(still)
             if self.model.exact and self.access.noise:
                 self._widen(sites)
                 continue
-            held = np.zeros(len(self.every), dtype=bool)
-            held[self.model.index] = True
-            self._look_at(sites, held)
-            for site in sites:
-                if site.open and site.trial is None:
-                    self._try(site)
-                    if self.descender.least() < COARSE and self.model.exactly():  # floats cannot tell some columns apart
-                        for other in sites:
-                            other.trial = None
-                        break
+            self._look_at(still, self._modelled())
+            for site in still:
+                if site.trial is None and not self._try(site):  # floats cannot tell some columns apart
+                    for other in still:
+                        other.trial = None
+                    break
 
-    def _try(self, site: Site) -> None:
-        """The minimum of the site's own model: a trial, or where it stays."""
-        if not len(self.model) or site.steps >= site.most:
-            site.fine = not len(self.model)  # all are 0 and stay so
-            return
+    def _try(self, site: Site) -> bool:
+        """The minimum of the site's own model: a trial, or where it stays; False where the model was not one."""
+        if not len(self.model) or site.steps >= site.most or not math.isfinite(site.value):
+            site.fine = not len(self.model) and math.isfinite(site.value)  # all are 0 and stay so
+            return True
         floor = self._floor(site)
         self._staleness(site)
         tolerance, tight = accuracy(floor, len(self.model), site.before, self.constant)
         step = step_by(self.model, self.descender, site.place.b, self._slope(site), site.l1, site.l2, self.bounds, tolerance)
+        if self.descender.least() < COARSE and self.model.exactly():
+            return False
         if tight and not step.decrease > floor:
-            site.fine = True
+            site.fine = math.isfinite(step.decrease)
         else:
-            site.trial = Trial(step, step.whole(site.place.b), step.move(len(self.every)), tight)
+            site.trial = Trial(step, step.whole(site.place.b), step.move(len(self.every)), tight, self.made_at is site.place.rows)
+        return True
 
     def _floor(self, site: Site) -> float:
         return max(site.left * min(self.null, site.value), 1e-300)
@@ -230,10 +243,9 @@ class Abreast:
         if not value <= site.value + 1e-4 * trial.t * trial.step.linear + 32e-16 * abs(site.value):
             trial.t *= 0.5
             if trial.t < 1e-12:
-                site.trial = None
-                if self.made_at is site.place.rows:
+                site.trial, site.stale, site.failed = None, 0.0, site.failed + 1
+                if trial.fresh or self.constant or site.failed > _FAILURES:
                     site.fine = trial.step.decrease <= 1e3 * floor
-                site.stale = 0.0
             return
         site.place, site.value, site.trial, site.compared = place, value, None, (None, 0.0, 1.0)
         site.steps, site.since = site.steps + 1, site.since + 1
@@ -265,7 +277,10 @@ class Abreast:
 
     def begin(self) -> None:
         """The fit of the columns without an l1 penalty, and with it where the path begins."""
-        site = self.here = self._site(0.0, self._evaluated(np.zeros(len(self.every))), np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2)
+        place = self._evaluated(self.origin)
+        if not math.isfinite(place.deviance):
+            place = self._evaluated(self.bounds.nearest(self.begins()))
+        site = self.here = self._site(0.0, place, np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2)
         site.left = max(1e-20, self.access.noise)
         self.null = 0.5 * self._solved(site).place.deviance / self.weight_sum
 

@@ -17,7 +17,7 @@ import numpy as np
 from etamu.penalties.pieces import Pieces
 from etamu.solvers.column_model import ColumnModel, Grams
 from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, Step, accuracy, remaining, step_by
-from etamu.solvers.descent import Bounds, Descender, Groups, distances
+from etamu.solvers.descent import Begins, Bounds, Descender, Groups, distances
 from etamu.solvers.points import Point
 from etamu.solvers.seen import Seen
 
@@ -46,7 +46,7 @@ class ColumnAccess(Grams, Protocol):
 class Columnwise:
     """The state of a path: coefficients, predictors, and what is known of every column."""
 
-    def __init__(self, access: ColumnAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, constant: bool = False) -> None:
+    def __init__(self, access: ColumnAccess, pieces: Pieces, bounds: Bounds, information: str, max_iter: int, constant: bool, begins: Begins) -> None:
         self.access, self.pieces, self.bounds, self.information, self.max_iter = access, pieces, bounds, information, max_iter
         self.weight_sum = access.sum_weight
         self.constant = constant  # the row weights are the same everywhere, so the model is exact
@@ -68,7 +68,18 @@ class Columnwise:
         self.b, self.out[taken] = np.zeros(len(taken)), False
         self.l1, self.l2, self.box = pieces.l1[taken], pieces.l2[taken], bounds.keep(taken)
         self.deviance, self.score = access.advance(access.empty(), self.b, information, self.eta, self.v, self.h)
-        self.take(np.flatnonzero(self.out & (pieces.l1 == 0)))
+        origin = bounds.nearest(np.zeros(self.size))
+        self.take(np.flatnonzero(self.out & ((pieces.l1 == 0) | (origin != 0))))
+        self.least = np.abs(origin)  # of the penalty this share is left out, which no coefficient can avoid
+        self._set_out(origin)
+        if not math.isfinite(self.deviance):
+            self._set_out(bounds.nearest(begins()))
+
+    def _set_out(self, b: Array) -> None:
+        """Begin at those coefficients, of which no column that is not taken has one."""
+        move = b[self.access.taken] - self.b
+        if move.any():
+            self._accept(self.b + move, *self._go(move))
 
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
@@ -108,7 +119,8 @@ class Columnwise:
     # ---- one alpha -------------------------------------------------------------------------------------------------
 
     def _objective(self, deviance: float, b: Array, l1: Array, l2: Array) -> float:
-        return 0.5 * deviance / self.weight_sum + float((l1 * np.abs(b)).sum() + 0.5 * (l2 * b * b).sum())
+        least = self.least[self.access.taken]
+        return 0.5 * deviance / self.weight_sum + float((l1 * (np.abs(b) - least)).sum() + 0.5 * (l2 * b * b).sum())
 
     def solve_working(self, l1: Array, l2: Array) -> tuple[int, bool]:
         """The minimum over the columns taken; Newton steps made, and whether it was reached."""
@@ -128,7 +140,7 @@ class Columnwise:
                 continue  # floats cannot tell some columns apart
             decrease = made.decrease
             if tight and not decrease > floor:
-                return step, True
+                return step, math.isfinite(decrease)
             if not self._advance(made, l1, l2):
                 if self.model.fresh:
                     return step, decrease <= 1e3 * floor

@@ -9,6 +9,7 @@ References: Friedman, Hastie & Tibshirani (2010), J. Stat. Softw. 33(1), doi:10.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +17,13 @@ import numpy as np
 
 from etamu.core import core, cores
 
-__all__ = ["Bounds", "Descender", "Groups", "distances"]
+__all__ = ["Begins", "Bounds", "Descender", "Groups", "distances"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _SWEEPS = 20_000
 _AGAIN = 10  # times that coordinates which a last sweep lets in are followed
 _NONE = np.empty(0)
+Begins = Callable[[], Array]  # where to begin when the loss is not finite at 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Bounds:
     @property
     def any(self) -> bool:
         return bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
+
+    def nearest(self, b: Array) -> Array:
+        """The coefficients within the bounds that are nearest to b."""
+        return np.clip(b, self.low, self.high)
 
     def keep(self, index: Any) -> Bounds:
         return Bounds(self.low[index], self.high[index])

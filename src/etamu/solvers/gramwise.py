@@ -39,7 +39,8 @@ class Gramwise:
         self.quadratic, self.wide, self.cheap = quadratic, wide, cheap
         self.shape, self.unit = start.shape, unit
         self.pieces, self.bounds, self.null = pieces, bounds, math.inf
-        self.b = _flat(start)
+        d = pieces.differences(_flat(start))
+        self.b = pieces.levels(bounds.nearest(d)) if bounds.any else _flat(start)
         self.descender = Descender()
         self.h: Array = np.empty((0, 0))
         self.left = _LEFT
@@ -178,9 +179,10 @@ class Gramwise:
 
     def begin(self) -> None:
         """The fit of what has no l1 or group penalty, everything else being 0: where the path begins."""
-        held = np.where(self._selected(), 1e250, 0.0)  # so dear that nothing moves
+        selected = self._selected() & (self.bounds.nearest(np.zeros(len(self.b))) == 0)
+        held = np.where(selected, 1e250, 0.0)  # so dear that nothing moves
         pieces = self.pieces if self.pieces.l2.any() or self.pieces.quadratic is not None else self.pieces.times(0.0)
-        self.b = np.where(self._selected(), 0.0, self.b)
+        self.b = np.where(selected, 0.0, self.b)
         left, self.left = self.left, 1e-20
         self.solve(Pieces(held, pieces.l2, chains=self.pieces.chains, quadratic=pieces.quadratic))
         self.left = left

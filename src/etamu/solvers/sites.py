@@ -43,6 +43,7 @@ class Trial:
     b: Array
     by: Array
     tight: bool
+    fresh: bool  # whether its model was made where it sets out from
     t: float = 1.0
 
 
@@ -83,6 +84,7 @@ class Site:
     before: float
     steps: int = 0
     since: int = 0  # steps since it set out, or went on with columns that it had not looked at
+    failed: int = 0  # searches along a step that found nothing lower
     compared: tuple[Any, float, float] = (None, 0.0, 1.0)  # with the weights of a model: its staleness here, and its factor
     trial: Trial | None = None
     fine: bool | None = None  # how its steps ended, once they have

@@ -74,6 +74,8 @@ class Columns:
 
         What it finds serves none of the others, lest results depend on who was first.
         """
+        if not self.whole:  # they come one after another
+            return self
         own = copy(self)
         own.models, own.lends = list(self.models), False
         own.threads, own.lock = threads, nullcontext()  # type: ignore[assignment]
@@ -311,6 +313,7 @@ class Access:
     def together(self, moves: Sequence[Any], information: str, index: Array) -> list[tuple[float, Array]]:
         """Several moves of columns taken by one reading of them: deviance and x_j'v of each."""
         member = self.member[index]
+        assert all(np.count_nonzero(m.by) == np.count_nonzero(m.by[index]) for m in moves), "a column moves that is not looked at"
         jobs = [Job(self.problem, self.plan, member, m.start.eta, np.ascontiguousarray(m.by[index]), information, m.to.eta, m.to.v, m.to.h) for m in moves]
         found: list[tuple[float, Array]] = self.columns.advance(jobs)
         return found

@@ -120,14 +120,14 @@ def over_rows(problem: Problem | Streamed, parts: list[Weigh], solve: Callable[[
     return in_lockstep(len(parts), solve, scan)
 
 
-def side_by_side(count: int, solve: Callable[[int, int], Any], threads: int) -> list[Any]:
-    """The results of ``solve(k, threads_k)`` for k from 0 to ``count`` - 1: as many at once as there are threads, which share these evenly."""
+def side_by_side(count: int, solve: Callable[[int, int], Any], threads: int, most: int) -> list[Any]:
+    """The results of ``solve(k, threads_k)`` for k from 0 to ``count`` - 1: so many at once at most, which share the threads evenly."""
     results: list[Any] = []
     while len(results) < count:
-        first, crew = len(results), min(threads, count - len(results))
+        first, crew = len(results), min(most, threads, count - len(results))
 
         @np.errstate(all="ignore")
-        def work(k: int, own: int = threads // crew) -> Any:
+        def work(k: int, own: int = threads // max(crew, 1)) -> Any:
             return solve(k, own)
 
         if crew < 2:
