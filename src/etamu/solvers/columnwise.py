@@ -68,10 +68,10 @@ class Columnwise:
         self.b, self.out[taken] = np.zeros(len(taken)), False
         self.l1, self.l2, self.box = pieces.l1[taken], pieces.l2[taken], bounds.keep(taken)
         self.deviance, self.score = access.advance(access.empty(), self.b, information, self.eta, self.v, self.h)
-        origin = bounds.nearest(np.zeros(self.size))
-        self.take(np.flatnonzero(self.out & ((pieces.l1 == 0) | (origin != 0))))
-        self.least = np.abs(origin)  # of the penalty this share is left out, which no coefficient can avoid
-        self._set_out(origin)
+        self.origin = bounds.nearest(np.zeros(self.size))
+        self.least = np.abs(self.origin[taken])  # of the penalty this share is left out, which no coefficient can avoid
+        self.take(np.flatnonzero(self.out & ((pieces.l1 == 0) | (self.origin != 0))))
+        self._set_out(self.origin)
         if not math.isfinite(self.deviance):
             self._set_out(bounds.nearest(begins()))
 
@@ -100,7 +100,7 @@ class Columnwise:
         self.seen.forget(wanted)
         self.b = np.concatenate([self.b, np.zeros(len(wanted))])
         taken = np.asarray(self.access.taken)
-        self.l1, self.l2, self.box = self.pieces.l1[taken], self.pieces.l2[taken], self.bounds.keep(taken)
+        self.l1, self.l2, self.box, self.least = self.pieces.l1[taken], self.pieces.l2[taken], self.bounds.keep(taken), np.abs(self.origin[taken])
 
     def _model(self, q: Array, l1: Array, stale: float) -> None:
         """See to it that the model has every column that is not 0 or would not stay so, at row weights that are not stale."""
@@ -119,8 +119,7 @@ class Columnwise:
     # ---- one alpha -------------------------------------------------------------------------------------------------
 
     def _objective(self, deviance: float, b: Array, l1: Array, l2: Array) -> float:
-        least = self.least[self.access.taken]
-        return 0.5 * deviance / self.weight_sum + float((l1 * (np.abs(b) - least)).sum() + 0.5 * (l2 * b * b).sum())
+        return 0.5 * deviance / self.weight_sum + float((l1 * (np.abs(b) - self.least)).sum() + 0.5 * (l2 * b * b).sum())
 
     def solve_working(self, l1: Array, l2: Array) -> tuple[int, bool]:
         """The minimum over the columns taken; Newton steps made, and whether it was reached."""
