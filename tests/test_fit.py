@@ -182,21 +182,6 @@ def test_native_sums_equal_numpy_sums(name, information):
     np.testing.assert_array_equal(single.score, fast.score)
 
 
-@pytest.fixture(params=["x86-64-v2", "x86-64-v3", "x86-64-v4"])
-def kernel(request):
-    """Each instruction set that this machine has, in use."""
-    core = native.core
-    if core is None:
-        pytest.skip("built without a compiler")
-    before = core.instruction_set()
-    try:
-        core.use(request.param)
-    except ValueError:
-        pytest.skip(f"this machine has no {request.param}")
-    yield request.param
-    core.use(before)
-
-
 @pytest.mark.parametrize("name", ["poisson", "binomial", "cloglog", "tweedie", "multinomial"])
 def test_every_instruction_set_gives_the_same_sums(kernel, name):
     problem = problem_of(name, 700)

@@ -40,22 +40,9 @@ def held(request, monkeypatch):
     return request.param
 
 
-@pytest.fixture(params=["x86-64-v2", "x86-64-v3", "x86-64-v4"])
-def kernels(request):
-    if core is None:
-        pytest.skip("the core was not built")
-    before = core.instruction_set()
-    try:
-        core.use(request.param)
-    except ValueError:
-        pytest.skip(f"this machine has no {request.param}")
-    yield request.param
-    core.use(before)
-
-
 @pytest.mark.parametrize("held", ["floats", "doubles"], indirect=True)
 @pytest.mark.parametrize(("n", "p"), [(63, 3), (513, 5), (1025, 9), (5000, 31)])
-def test_every_set_of_instructions(n, p, held, kernels):
+def test_every_set_of_instructions(n, p, held, kernel):
     test_several_moves_are_each_as_if_alone(n, p, "poisson", held)
     test_the_gram_of_columns_held(n, held)
 

@@ -11,8 +11,6 @@
 namespace {
 using namespace etamu;
 
-constexpr int64_t CHUNK = 1024;  // rows whose products are summed in floats
-
 // A column in 16 bits: x ~ unit * out.  Returns unit; `squares` is the sum of x^2.
 double quantise(const Column& column, int64_t rows, int16_t* out, double* squares) {
     alignas(64) double x[CHUNK];

@@ -114,6 +114,8 @@ struct Inverse {
     int debt = 0;      // turns of conjugate gradients that a newer inverse would have spared
 };
 
+constexpr int64_t CHUNK = 1024;  // rows of a column that are taken at a time: their products are summed in floats
+
 struct Kernels {
     const char* name;
     int lanes;

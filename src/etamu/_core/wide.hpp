@@ -209,10 +209,10 @@ class Wide {
     int64_t piece = 0, stride = 0;  // rows of a panel, and entries to the next one, where the copies lie in panels
 
     void read(int64_t j, double* to) const {
-        for (int64_t k = 0; k < rows; k += 1024) kernels.gather(dense[size_t(j)], k, int(std::min<int64_t>(1024, rows - k)), to + k);
+        for (int64_t k = 0; k < rows; k += CHUNK) kernels.gather(dense[size_t(j)], k, int(std::min(CHUNK, rows - k)), to + k);
         std::fill(to + rows, to + padded, 0.0);
     }
-    static constexpr int64_t PANEL = 1024;  // rows of each column that lie together: with fewer, memory is asked for more than is read
+    static constexpr int64_t PANEL = CHUNK;  // rows of each column that lie together: with fewer, memory is asked for more than is read
 
     // In panels of rows, one column after another in each: then memory is read as it lies
     void take_all(const int32_t* wanted, int64_t count, int threads) {
@@ -280,7 +280,7 @@ class Wide {
 
     // How many rows of so many columns stay in the second-level cache: a power of 2
     template <class T> static int64_t rows_at_once(size_t count) {
-        int64_t run = 1024;
+        int64_t run = CHUNK;
         while (run > 64 && run * int64_t(sizeof(T) * count) > 300000) run /= 2;
         return run;
     }
@@ -293,7 +293,7 @@ class Wide {
     void advance_of_short(const std::vector<const T*>& x, const std::vector<const T*>& moving, const std::vector<const double*>& b, const std::vector<const double*>& v, Add add,
                           Products products, const std::vector<Job>& jobs, int information, int threads) const {
         const size_t many = jobs.size();
-        const int64_t run = 1024;
+        const int64_t run = CHUNK;
         if (jobs[0].problem) {
             shared_out(rows, run / 2, rows * int64_t(many * moving.size()) > 50000 ? threads : 1, [&](int64_t first, int64_t last) {
                 std::vector<double*> eta;

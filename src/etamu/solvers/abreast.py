@@ -60,7 +60,7 @@ class Abreast:
         self.weight_sum, self.constant = access.sum_weight, constant
         self.model, self.descender = ColumnModel(access), Descender()
         self.made_at: Rows | None = None  # where the row weights of the model are from, if it is our own
-        self.most = _AT_ONCE if constant else _ABREAST
+        self.abreast = _AT_ONCE if constant else _ABREAST
         self.left, self.stale, self.soon, self.first, self.null = _LEFT, STALE, SOON, 1.0, math.inf
         self.spare: list[Rows] = []
         self.every, self.origin, self.begins = np.arange(len(pieces.l1)), bounds.nearest(np.zeros(len(pieces.l1))), begins
@@ -191,7 +191,7 @@ class Abreast:
     def _check(self, sites: Sequence[Site]) -> None:
         """Whether the columns that the last steps did not look at stay 0 where they have led: a site where one does not goes on."""
         ended = [site for site in sites if not site.open and not site.checked]
-        if not ended or (len(ended) < self.most and any(site.open for site in sites)):
+        if not ended or (len(ended) < self.abreast and any(site.open for site in sites)):
             return
         unseen = [~site.place.seen for site in ended]
         self._look_at(ended, np.ones(len(self.every), dtype=bool))
@@ -331,7 +331,7 @@ class Abreast:
         """Solutions at falling alphas."""
         ahead, sites = [float(alpha) for alpha in alphas], list[Site]()
         while ahead or sites:
-            room = self.most - sum(site.open for site in sites)
+            room = self.abreast - sum(site.open for site in sites)
             for _ in range(min(len(ahead), room if self.constant else min(room, 1))):
                 sites.append(self._next(ahead.pop(0)))
             self._round(sites)

@@ -26,7 +26,6 @@ __all__ = ["ColumnAccess", "Columnwise"]
 Array = np.ndarray[Any, Any]
 _LEFT = (1e-14, 1e-11)  # share of the objective that may be left above its minimum: for few numbers, for many
 _MANY = 1_000_000
-_TALL = 20  # rows per column from which reading the rows is what costs
 
 
 class ColumnAccess(Grams, Protocol):
@@ -35,6 +34,7 @@ class ColumnAccess(Grams, Protocol):
     lengths: Array
     lost: Array
     taken: list[int]
+    tall: bool  # whether there are so many rows of each column that reading them is what costs
 
     def empty(self) -> Array: ...
     def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array) -> tuple[float, Array]: ...
@@ -55,7 +55,6 @@ class Columnwise:
         self.trial = (access.empty(), access.empty(), access.empty())
         self.b, self.score = np.zeros(0), np.zeros(0)
         self.model = ColumnModel(access)
-        self.tall = access.rows > _TALL * self.size
         self.descender, self.first = Descender(), 1.0
         self.seen = Seen(access.lengths / self.weight_sum, access.lost / self.weight_sum, access.rows)
         self.out = np.ones(self.size, dtype=bool)
@@ -106,7 +105,7 @@ class Columnwise:
         """See to it that the model has every column that is not 0 or would not stay so, at row weights that are not stale."""
         size, model = np.abs(q), self.model
         needed = (self.b != 0) | (size > l1) | (l1 == 0)
-        soon = needed | (size > SOON * l1) if self.tall else needed  # one more column costs as much as reading all
+        soon = needed | (size > SOON * l1) if self.access.tall else needed  # one more column costs as much as reading all
         if not len(model) or model.staleness(self.h) > stale:
             return model.renew(self.h, np.flatnonzero(soon), stale)
         missing = needed.copy()
@@ -240,7 +239,7 @@ class Columnwise:
             self.ahead = None
         threshold = alpha * self.pieces.l1
         expected = threshold if last is None else np.maximum(2 * alpha - last, 0.5 * alpha) * self.pieces.l1
-        if self.tall:
+        if self.access.tall:
             expected = SOON * threshold
         known = self.seen.known  # as of when they were last scanned: below they are looked at again
         self.take(np.flatnonzero(self.out & (known > expected) & (known < math.inf)))

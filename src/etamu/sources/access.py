@@ -255,7 +255,7 @@ class Access:
         self.plan = native.plan(problem.constant()) if isinstance(columns, NativeColumns) else None
         self.lengths, self.lost, self.noise = columns.lengths, columns.lost, 1e-14 if columns.narrow else 0.0
         self.taken: list[int] = []
-        self.whole = columns.whole
+        self.whole, self.tall = columns.whole, _is_tall(problem)
         self.member = np.zeros(0, dtype=np.int32)
         if columns.whole:
             self.take(np.arange(len(columns.order)))
@@ -338,8 +338,11 @@ class Access:
 
 def is_narrow(problem: Problem) -> bool:
     """Whether there are so many rows of each column that the columns held are floats."""
-    width = problem.design.width
-    return problem.rows > _TALL * width and problem.rows * width > _MANY and all(isinstance(part, Column) for part in problem.design.parts)
+    return _is_tall(problem) and problem.rows * problem.design.width > _MANY and all(isinstance(part, Column) for part in problem.design.parts)
+
+
+def _is_tall(problem: Problem) -> bool:
+    return problem.rows > _TALL * problem.design.width
 
 
 def open_columns(problem: Problem, threads: int | None) -> Columns:
