@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 import etamu as em
 from etamu import checks, elementary
-from etamu.core import core
+from etamu.core import TYPES, core
 from etamu.design.columns import Column, Design, matrix_columns
 from etamu.design.labels import encode_labels
 from etamu.families import FAMILIES
 from etamu.rows import constant_weight
 from etamu.solvers.base import Status
 from etamu.solvers.linalg import damped, factorise
+from etamu.solvers.seen import Seen
 from etamu.sources.memory import Memory
 from etamu.standardise import _place
 from etamu.sums import Request, Sums
@@ -76,13 +77,63 @@ def test_place(n, centred):
     X[:, 3] = 5.0
     design = Design((Column("Intercept"), *matrix_columns(X, list("abcd"))), n)
     fast, slow = (np.empty(5), np.empty(5)), (np.empty(5), np.empty(5))
-    assert door.place(design, 1024, centred, *fast)
+    assert door.place(design, 1024, centred, *fast, threads=1)
     assert _place(design, centred, *slow)
     for a, b in zip(fast, slow, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
     X[n // 2, 1] = np.nan
-    assert door.place(design, n, centred, *fast) is False
+    assert door.place(design, n, centred, *fast, threads=1) is False
     assert np.isfinite(fast).all()
+
+
+@given(st.integers(0, 10_000))
+def test_columns_that_are_suspects(seed):
+    """Those of the core are those of NumPy, and none that reaches the threshold is missing, whatever has been forgotten."""
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.integers(1, 130)), int(rng.integers(1, 400))
+    X = rng.normal(size=(n, p))
+    seen, room = Seen(np.sqrt((X * X).sum(axis=0)), np.zeros(p), n), -(-n // 64) * 64
+    v, threshold = np.zeros(room), rng.uniform(0, 3, p)
+    v[:n] = rng.normal(size=n)
+    for _ in range(int(rng.integers(0, 50))):
+        v[:n] = rng.uniform(0.5, 1) * v[:n] + 0.1 * rng.normal(size=n)
+        index = np.flatnonzero(rng.random(p) < 0.3)
+        seen.now(v, index, v[:n] @ X[:, index])
+        seen.forget(np.flatnonzero(rng.random(p) < 0.02))
+    out = rng.random(p) < 0.8
+    found = seen.suspects(v, out, threshold)
+    np.testing.assert_array_equal(found, np.flatnonzero(out & ~(seen._reach(v) <= threshold)))
+    assert not set(np.flatnonzero(out & (np.abs(v[:n] @ X) > threshold + 1e-12))) - set(found)
+
+
+@native
+def test_place_is_that_of_one_thread():
+    from etamu.sources import native as door
+
+    X = np.asfortranarray(np.random.default_rng(5).normal(3.0, 2.0, size=(50, 1500)))
+    design = Design((Column("Intercept"), *matrix_columns(X, [f"x{j}" for j in range(1500)])), 50)
+    one, four = np.empty((2, 1501)), np.empty((2, 1501))
+    assert door.place(design, 1024, True, *one, threads=1) and door.place(design, 1024, True, *four, threads=4)
+    np.testing.assert_array_equal(one, four)
+    X[3, 1400] = np.inf
+    assert door.place(design, 1024, True, *four, threads=4) is False
+
+
+@native
+@pytest.mark.parametrize("kind", ["f8", "f4", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "bool"])
+def test_where_columns_lie(kind):
+    values = np.zeros(10, dtype=kind)[::3]
+    out = np.empty((2, 4), dtype=np.int64)
+    assert core.where([None, values], [None, None], out)
+    assert out[0, 2] == 11 and out[1].tolist() == [core.address(values), values.strides[0], TYPES[values.dtype], 0]
+    pointing = kind[0] in "iu" and kind != "u8"
+    assert core.where([values], [np.zeros(1)], out[:1]) is pointing
+
+
+@native
+@pytest.mark.parametrize("values", [np.zeros((2, 2)), np.zeros(3, dtype=">f8"), np.zeros(3, dtype=complex), np.zeros(3, dtype="f2"), np.array(["a"]), "text"])
+def test_what_the_core_cannot_read_it_says(values):
+    assert core.where([values], [None], np.empty((1, 4), dtype=np.int64)) is False
 
 
 @native

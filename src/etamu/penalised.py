@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from etamu.core import cores
 from etamu.design.columns import Column
 from etamu.design.encode import DesignSpec
 from etamu.design.smooths import has_smooths
@@ -187,7 +188,7 @@ def prepare(
         low, high = rows
     else:
         pieces, low, high = (pieces, None, None) if rows is None else bounded(pieces, columns, rows)
-    scaled, scaling = standardise(problem, intercept)
+    scaled, scaling = standardise(problem, intercept, control.threads or cores())
     held = sorted({j for run in (*pieces.groups, *pieces.chains) for j in run})
     if held and scaling.scale is not None:  # their penalty is not one of each coordinate's own
         scale = scaling.scale.copy()

@@ -19,14 +19,14 @@ Array = np.ndarray[Any, Any]
 _ROWS = 1024  # of a sample; what they give need not be exact, only the same in every pass
 
 
-def standardise(problem: Problem | Streamed, intercept: bool) -> tuple[Problem | Streamed, Scaling]:
-    """The problem on centred, scaled columns (scaled only without an intercept), placed by a sample of the rows."""
+def standardise(problem: Problem | Streamed, intercept: bool, threads: int = 1) -> tuple[Problem | Streamed, Scaling]:
+    """The problem on centred, scaled columns (scaled only without an intercept), placed by a sample of the rows, by threads where there are very many."""
     design = problem.design
     columns, at = design.only_columns()
     if not columns.parts:
         return problem, Scaling(None, None)
     center, scale = np.empty(len(at)), np.empty(len(at))
-    finite = native.place(columns, _ROWS, intercept, center, scale)
+    finite = native.place(columns, _ROWS, intercept, center, scale, threads)
     if finite is None:
         finite = _place(columns, intercept, center, scale)
     if not finite:

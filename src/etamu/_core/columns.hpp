@@ -27,7 +27,12 @@ double quantise(const Column& column, int64_t rows, int16_t* out, double* square
                 for (int s = 0; s < L; ++s) largest = std::max(largest, top[s]);
                 total += sum(sum_v);
             } else {
-                for (int k = 0; k < count; ++k) out[first + k] = int16_t(std::lrint(x[k] * per));
+                for (int k = 0; k < count; ++k) {
+                    const double whole = x[k] * per + MAGIC;
+                    int64_t bits;
+                    std::memcpy(&bits, &whole, sizeof bits);
+                    out[first + k] = int16_t(bits);
+                }
             }
         }
     }
@@ -127,8 +132,8 @@ void add_products(const T* const* x, int64_t at, int count, const double* const*
 template <class W> struct Lane { using Register = F; ETAMU_INLINE F of(const float* x) { return load(x); } };
 template <> struct Lane<double> { using Register = V; template <class C> ETAMU_INLINE V of(const C* x) { return wide(x); } };
 
-// out[i][j] += sum_k a_ik x_jk for four rows of weighted columns and three columns
-template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C* const x[3], int64_t n, double out[4][3]) {
+// out[j][i] += sum_k a_ik x_jk for four rows of weighted columns and three columns
+template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C* const x[3], int64_t n, double out[3][4]) {
     using R = typename Lane<W>::Register;
     constexpr int N = ETAMU_BYTES / int(sizeof(W));
     R acc[4][3] = {};
@@ -140,39 +145,41 @@ template <class C, class W> ETAMU_INLINE void tile(const W* const a[4], const C*
             for (int j = 0; j < 3; ++j) acc[i][j] += v * u[j];
         }
     }
-    for (int i = 0; i < 4; ++i) for (int j = 0; j < 3; ++j) out[i][j] += sum(acc[i][j]);
+    for (int j = 0; j < 3; ++j) add_sums(acc[0][j], acc[1][j], acc[2][j], acc[3][j], out[j]);
 }
 
-// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j <= i: products of the weights' type, their sums over a run of rows in doubles;
-// columns are padded with zeros to whole registers, and lie in pieces `stride` apart, of whole runs unless there is but one
-template <class C, class W> void gram_columns(const C* const* x, int64_t piece, int64_t stride, const W* w, int64_t rows, int first, int last, double* g, int64_t ld) {
+// g[i][j] = sum_k w_k x_ik x_jk for i in [first, last), j in [low, high), j <= i: products of the weights' type, their sums over a run of
+// rows in doubles; columns are padded with zeros to whole registers, and lie in pieces `stride` apart, of whole runs unless there is but one
+template <class C, class W> void gram_columns(const C* const* x, int64_t piece, int64_t stride, const W* w, int64_t rows, int first, int last, int low, int high, double* g, int64_t ld) {
     constexpr int64_t RUN = 512, N = ETAMU_BYTES / 4;
-    constexpr int GROUP = sizeof(W) == 4 ? 8 : 4;  // rows that stay in the first-level cache beside three columns
+    constexpr int GROUP = sizeof(W) == 4 ? 8 : 4;   // rows that stay in the first-level cache beside three columns
+    constexpr int BLOCK = sizeof(C) == 4 ? 96 : 48;  // columns that stay in the second while group after group meets them
     alignas(64) W weighted[GROUP][RUN];
-    for (int i = first; i < last; ++i) std::fill(g + i * ld, g + i * ld + i + 1, 0.0);
+    for (int i = std::max(first, low); i < last; ++i) std::fill(g + i * ld + low, g + i * ld + std::min(high, i + 1), 0.0);
     for (int64_t start = 0; start < rows; start += RUN) {
         const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N), at = start / piece * stride + start % piece;
-        for (int i = first; i < last; i += GROUP) {
-            const int high = std::min(GROUP, last - i);
-            const W* a[GROUP];
-            for (int r = 0; r < GROUP; ++r) {
-                a[r] = weighted[std::min(r, high - 1)];
-                const C* from = x[i + std::min(r, high - 1)] + at;
-                if (r < high) for (int64_t k = 0; k < n; ++k) weighted[r][k] = W(from[k]) * w[start + k];
-            }
-            for (int j = 0; j < i + high; j += 3) {
-                const int wide = std::min(3, i + high - j);
-                const C* c[3];
-                for (int r = 0; r < 3; ++r) c[r] = x[j + std::min(r, wide - 1)] + at;
-                for (int h = 0; h < high; h += 4) {
-                    if (j > i + h + 3) continue;  // above the diagonal
-                    double out[4][3] = {};
-                    tile(a + h, c, n, out);
-                    for (int r = h; r < std::min(h + 4, high); ++r)
-                        for (int t = 0; t < wide; ++t) if (j + t <= i + r) g[(i + r) * ld + j + t] += out[r - h][t];
+        for (int block = low; block < high; block += BLOCK)
+            for (int i = first + std::max(0, (block - first) / GROUP * GROUP); i < last; i += GROUP) {
+                const int group = std::min(GROUP, last - i), end = std::min({block + BLOCK, high, i + group});
+                const W* a[GROUP];
+                for (int r = 0; r < GROUP; ++r) {
+                    a[r] = weighted[std::min(r, group - 1)];
+                    const C* from = x[i + std::min(r, group - 1)] + at;
+                    if (r < group) for (int64_t k = 0; k < n; ++k) weighted[r][k] = W(from[k]) * w[start + k];
+                }
+                for (int j = block; j < end; j += 3) {
+                    const int wide = std::min(3, end - j);
+                    const C* c[3];
+                    for (int r = 0; r < 3; ++r) c[r] = x[j + std::min(r, wide - 1)] + at;
+                    for (int h = 0; h < group; h += 4) {
+                        if (j > i + h + 3) continue;  // above the diagonal
+                        double out[3][4] = {};
+                        tile(a + h, c, n, out);
+                        for (int r = h; r < std::min(h + 4, group); ++r)
+                            for (int t = 0; t < wide; ++t) if (j + t <= i + r) g[(i + r) * ld + j + t] += out[t][r - h];
+                    }
                 }
             }
-        }
     }
 }
 

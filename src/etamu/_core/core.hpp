@@ -126,7 +126,7 @@ struct Kernels {
     void (*terms)(const Problem&, const Task&, double* score, double* weight);
     void (*forms)(const Problem&, const Task&, int q, int64_t cells, double* out);
     void (*accumulate)(const Problem&, const Task&, const double* row_score, const double* row_weight, const Result&);
-    bool (*place)(const std::vector<Column>& columns, int64_t rows, int64_t most, bool centred, double* center, double* scale);
+    bool (*place)(const Column* columns, size_t width, int64_t rows, int64_t most, bool centred, double* center, double* scale);
     void (*range)(const double* x, int64_t n, double* low_high_sum);
     double (*factor)(const double* information, int64_t ld, int p, double* scale, double* triangle);
     void (*solve)(const double* triangle, const double* scale, int p, double weight, double* x);
@@ -142,9 +142,9 @@ struct Kernels {
     void (*send)(const double* x, int64_t n, float* out);
     void (*add_products)(const double* const* x, int64_t at, int count, const double* const* v, int vectors, int64_t first, int64_t n, double* const* out);
     void (*add_products_of_floats)(const float* const* x, int64_t at, int count, const double* const* v, int vectors, int64_t first, int64_t n, double* const* out);
-    void (*gram_columns)(const float* const* x, int64_t piece, int64_t stride, const float* w, int64_t rows, int first, int last, double* g, int64_t ld);
-    void (*exact_gram_columns)(const double* const* x, int64_t piece, int64_t stride, const double* w, int64_t rows, int first, int last, double* g, int64_t ld);
-    void (*exact_gram_of_floats)(const float* const* x, int64_t piece, int64_t stride, const double* w, int64_t rows, int first, int last, double* g, int64_t ld);
+    void (*gram_columns)(const float* const* x, int64_t piece, int64_t stride, const float* w, int64_t rows, int first, int last, int low, int high, double* g, int64_t ld);
+    void (*exact_gram_columns)(const double* const* x, int64_t piece, int64_t stride, const double* w, int64_t rows, int first, int last, int low, int high, double* g, int64_t ld);
+    void (*exact_gram_of_floats)(const float* const* x, int64_t piece, int64_t stride, const double* w, int64_t rows, int first, int last, int low, int high, double* g, int64_t ld);
     void (*add_columns)(const double* const* x, int64_t at, const double* const* b, int moves, int count, int64_t n, double* const* out);
     void (*add_columns_of_floats)(const float* const* x, int64_t at, const double* const* b, int moves, int count, int64_t n, double* const* out);
     void (*function)(int which, const double* x, double* out, int64_t n);

@@ -488,13 +488,13 @@ void accumulate(const Problem& problem, const Task& task, const double* row_scor
 
 // Mean and 1 / standard deviation of each column in up to `most` rows, in short runs spread evenly over the whole; without
 // centring 1 / root mean square; 0 and 1 where a column does not vary.  Says whether all are finite.
-bool place(const std::vector<Column>& columns, int64_t rows, int64_t most, bool centred, double* center, double* scale) {
+bool place(const Column* columns, size_t width, int64_t rows, int64_t most, bool centred, double* center, double* scale) {
     constexpr int64_t RUN = 16;  // neighbouring rows share cache lines
     const int64_t runs = rows <= most ? 1 : most / RUN, run = rows <= most ? rows : RUN;
     const int64_t count = runs * run, whole = count - count % L;
     std::vector<double> x(size_t(count), 0.0);
     bool finite = true;
-    for (size_t j = 0; j < columns.size(); ++j) {
+    for (size_t j = 0; j < width; ++j) {
         center[j] = 0, scale[j] = 1;
         if (columns[j].type == ONE) continue;
         for (int64_t k = 0; k < runs; ++k)

@@ -17,6 +17,7 @@
 #include "distinct.hpp"
 #include "ordered.hpp"
 #include "panels.hpp"
+#include "reach.hpp"
 #include "wide.hpp"
 
 namespace nb = nanobind;
@@ -57,15 +58,53 @@ static Column to_column(const ColumnTuple& t) {
     return c;
 }
 
+using Where = nb::ndarray<const int64_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;  // address, stride, type, table of each column
+using Fit = nb::ndarray<const double, nb::shape<-1, 2>, nb::c_contig, nb::device::cpu>;     // and its centre and scale
+
+static std::vector<Column> to_columns(const Where& where, const Fit& fit) {
+    if (where.shape(0) != fit.shape(0)) throw std::invalid_argument("columns: sizes differ");
+    std::vector<Column> out(where.shape(0));
+    for (size_t j = 0; j < out.size(); ++j) {
+        const int64_t* w = where.data() + 4 * j;
+        out[j].data = reinterpret_cast<const char*>(w[0]), out[j].stride = w[1], out[j].type = int(w[2]), out[j].table = reinterpret_cast<const double*>(w[3]);
+        out[j].center = fit.data()[2 * j], out[j].scale = fit.data()[2 * j + 1];
+    }
+    return out;
+}
+
+// Where an array of one dimension lies: fills address, stride and type, and says whether its numbers are of a type that is read here
+static bool find(PyObject* values, int64_t* out) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(values, &view, PyBUF_STRIDES | PyBUF_FORMAT)) {
+        PyErr_Clear();
+        return false;
+    }
+    const char* format = view.format ? view.format : "";
+    if (*format && std::strchr("=^@", *format)) ++format;  // which is said of numbers that are not aligned
+    const char kind = *format && !format[1] ? *format : 0;
+    const bool whole = std::strchr("bhilq", kind), positive = std::strchr("BHILQ", kind);
+    int type = -1;
+    if (kind == 'd') type = F64;
+    else if (kind == 'f') type = F32;
+    else if (kind == '?') type = BOOL;
+    else if (kind && (whole || positive))
+        for (int k = 0; k < 4; ++k) if (view.itemsize == Py_ssize_t(1) << k) type = (whole ? I8 : U8) + k;
+    out[0] = int64_t(reinterpret_cast<uintptr_t>(view.buf)), out[2] = type;
+    const bool single = view.ndim == 1;
+    if (single) out[1] = view.strides[0];
+    PyBuffer_Release(&view);
+    return single && type >= 0;
+}
+
 struct Plan {
     Problem problem;
     size_t cells = 0, tables = 0;
     mutable Spare spare;
 
-    Plan(const std::vector<ColumnTuple>& columns, const std::vector<ColumnTuple>& extra, const std::vector<GroupTuple>& groups,
+    Plan(const Where& columns, const Fit& fit, const std::vector<ColumnTuple>& extra, const std::vector<GroupTuple>& groups,
          const SparseTuple& sparse, const TablesTuple& where, int64_t rows, int family, double family_parameter,
          int link, double link_parameter, int equations, int reference) {
-        for (const auto& c : columns) problem.columns.push_back(to_column(c));
+        problem.columns = to_columns(columns, fit);
         for (const auto& c : extra) problem.extra.push_back(to_column(c));
         for (const auto& g : groups) {
             problem.groups.push_back({reinterpret_cast<const char*>(std::get<0>(g)), std::get<1>(g), std::get<2>(g), to_column(std::get<3>(g))});
@@ -260,7 +299,7 @@ template <class M> static void gram(const Wide& w, Array weight, Wanted member, 
 
 NB_MODULE(_native, m) {
     nb::class_<Plan>(m, "Plan")
-        .def(nb::init<const std::vector<ColumnTuple>&, const std::vector<ColumnTuple>&, const std::vector<GroupTuple>&, const SparseTuple&,
+        .def(nb::init<const Where&, const Fit&, const std::vector<ColumnTuple>&, const std::vector<GroupTuple>&, const SparseTuple&,
                       const TablesTuple&, int64_t, int, double, int, double, int, int>())
         .def("sum", &Plan::sum)
         .def("approach", &Plan::approach)
@@ -270,9 +309,8 @@ NB_MODULE(_native, m) {
         .def("deviances", &Plan::deviances)
         .def("accumulate", &Plan::accumulate);
     nb::class_<Wide>(m, "Wide")
-        .def("__init__", [](Wide* self, const std::vector<ColumnTuple>& columns, const SparseColumnsTuple& sparse, int64_t rows, bool narrow, int threads) {
-            std::vector<Column> read;
-            for (const auto& c : columns) read.push_back(to_column(c));
+        .def("__init__", [](Wide* self, const Where& columns, const Fit& fit, const SparseColumnsTuple& sparse, int64_t rows, bool narrow, int threads) {
+            std::vector<Column> read = to_columns(columns, fit);
             const SparseColumns s{reinterpret_cast<const int64_t*>(std::get<0>(sparse)), reinterpret_cast<const int32_t*>(std::get<1>(sparse)),
                                   reinterpret_cast<const double*>(std::get<2>(sparse)), std::get<3>(sparse)};
             nb::gil_scoped_release release;
@@ -335,6 +373,16 @@ NB_MODULE(_native, m) {
         .def("gram", &gram<Matrix>);
     nb::class_<Inverse>(m, "Inverse").def(nb::init<>()).def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps).def_rw("least", &Inverse::least);
     m.def("rows_at", &rows_at);
+    m.def("suspects", [](Array v, Matrix vectors, Array squares, Array known, Wanted of, Array lengths, nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu> out,
+                         nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> threshold, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
+        const size_t p = out.size();
+        if (v.size() != vectors.shape(1) || squares.size() != vectors.shape(0)) throw std::invalid_argument("suspects: sizes differ");
+        for (size_t size : {known.size(), of.size(), lengths.size(), threshold.size(), found.size()}) if (size != p) throw std::invalid_argument("suspects: sizes differ");
+        for (size_t j = 0; j < p; ++j) if (of.data()[j] >= int64_t(squares.size())) throw std::invalid_argument("suspects: no such vector");
+        nb::gil_scoped_release release;
+        return suspects(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), known.data(), of.data(), lengths.data(),
+                        out.data(), threshold.data(), int64_t(p), found.data());
+    });
     m.def("descend", &descend<Matrix>);
     m.def("descend", &descend<Floats>);
     m.def("instruction_set", [] { return std::string(active->name); });
@@ -353,11 +401,30 @@ NB_MODULE(_native, m) {
         PyBuffer_Release(&view);
         return at;
     });
-    m.def("place", [](const std::vector<ColumnTuple>& columns, int64_t rows, int64_t most, bool centred, Array center, Array scale) {
-        if (center.size() < columns.size() || scale.size() < columns.size() || rows < 1) throw std::invalid_argument("place: sizes differ");
-        std::vector<Column> read;
-        for (const auto& c : columns) read.push_back(to_column(c));
-        return active->place(read, rows, most, centred, center.data(), scale.data());
+    // Address, stride, type and table of each column, of its values (None for the constant) and their table (or None); whether all can be read
+    m.def("where", [](nb::list values, nb::list tables, nb::ndarray<int64_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu> out) {
+        if (values.size() != out.shape(0) || tables.size() != out.shape(0)) throw std::invalid_argument("where: sizes differ");
+        for (size_t j = 0; j < values.size(); ++j) {
+            int64_t *to = out.data() + 4 * j, table[4];
+            to[0] = to[1] = to[3] = 0, to[2] = ONE;
+            if (values[j].is_none()) continue;
+            if (!find(values[j].ptr(), to)) return false;
+            if (tables[j].is_none()) continue;
+            const bool codes = to[2] >= I8 && to[2] <= U32;  // what may point into a table
+            if (!codes || !find(tables[j].ptr(), table) || table[2] != F64) return false;
+            to[3] = table[0];
+        }
+        return true;
+    });
+    m.def("place", [](const Where& columns, const Fit& fit, int64_t rows, int64_t most, bool centred, Array center, Array scale, int threads) {
+        if (center.size() < columns.shape(0) || scale.size() < columns.shape(0) || rows < 1) throw std::invalid_argument("place: sizes differ");
+        const std::vector<Column> read = to_columns(columns, fit);
+        std::atomic<bool> finite{true};
+        nb::gil_scoped_release release;
+        shared_out(int64_t(read.size()), 256, read.size() > 256 ? threads : 1, [&](int64_t first, int64_t last) {
+            if (!active->place(read.data() + first, size_t(last - first), rows, most, centred, center.data() + first, scale.data() + first)) finite = false;
+        });
+        return finite.load();
     });
     // out[k] = place[values[k] - low], `other` where that lies outside
     m.def("translate", [](const ColumnTuple& values, int64_t count, int64_t low, nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig> place, int other,

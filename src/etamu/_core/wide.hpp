@@ -237,7 +237,7 @@ class Wide {
 
     static constexpr int64_t TALL = 8192;  // rows from which threads share these out, and not the rows of the result
 
-    template <class C, class W> using Gram = void (*)(const C* const*, int64_t, int64_t, const W*, int64_t, int, int, double*, int64_t);
+    template <class C, class W> using Gram = void (*)(const C* const*, int64_t, int64_t, const W*, int64_t, int, int, int, int, double*, int64_t);
 
     template <class C, class W, class G>
     void gram_over(const std::vector<C*>& at, const W* weight, const double* w, Gram<C, W> kernel,
@@ -246,14 +246,22 @@ class Wide {
         bool stored = true;
         for (int i = 0; i < count; ++i) x.push_back(at[size_t(member[i])]), stored = stored && x.back();
         if (stored && rows > TALL) return gram_of_tall(x, weight, kernel, count, first, threads, g, ld);
-        const int stretch = 4, runs = (count - first + stretch - 1) / stretch;
-        shared_out(runs, 1, threads, [&](int64_t a, int64_t) {
-            const int from = first + int(runs - 1 - a) * stretch, to = std::min(from + stretch, count);  // the longest rows first
-            std::vector<double> sums(size_t(stretch) * size_t(to));
-            if (stored) kernel(x.data(), piece_of(), stride, weight, rows, from, to, sums.data() - int64_t(from) * to, to);
-            else for (int i = from; i < to; ++i) mixed_row(member, i, w, sums.data() + int64_t(i - from) * to);
-            for (int i = from; i < to; ++i)
-                for (int j = 0; j <= i; ++j) g[i * ld + j] = G(sums[size_t(i - from) * size_t(to) + size_t(j)]);
+        if (!stored) {
+            shared_out(count - first, 1, threads, [&](int64_t a, int64_t) {
+                const int i = count - 1 - int(a);  // the longest rows first
+                std::vector<double> sums(size_t(i + 1));
+                mixed_row(member, i, w, sums.data());
+                for (int j = 0; j <= i; ++j) g[i * ld + j] = G(sums[size_t(j)]);
+            });
+            return;
+        }
+        const int stretch = count > 200 ? 48 : 24;
+        shared_out(count, stretch, count * int64_t(count - first) > 2000 ? threads : 1, [&](int64_t low, int64_t high) {
+            const int from = std::max(first, int(low)), width = int(high - low);
+            std::vector<double> sums(size_t(count - from) * size_t(width));
+            kernel(x.data(), piece_of(), stride, weight, rows, from, count, int(low), int(high), sums.data() - int64_t(from) * width - low, width);
+            for (int i = from; i < count; ++i)
+                for (int64_t j = low; j < std::min<int64_t>(high, i + 1); ++j) g[i * ld + j] = G(sums[size_t(i - from) * size_t(width) + size_t(j - low)]);
         });
     }
 
@@ -268,7 +276,7 @@ class Wide {
             if (many <= 0) return;
             std::vector<const C*> own;
             for (const C* column : x) own.push_back(column + entry(from));
-            kernel(own.data(), piece_of(), stride, w + from, many, first, count, sums.data() + part * size - int64_t(first) * count, count);
+            kernel(own.data(), piece_of(), stride, w + from, many, first, count, 0, count, sums.data() + part * size - int64_t(first) * count, count);
         });
         for (int i = first; i < count; ++i)
             for (int j = 0; j <= i; ++j) {

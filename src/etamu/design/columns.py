@@ -265,4 +265,4 @@ class Design:
 
 def matrix_columns(X: Array, names: Sequence[str]) -> tuple[Column, ...]:
     """The columns of a 2-D array, as views."""
-    return tuple(Column(name, X[:, j]) for j, name in enumerate(names))
+    return tuple(map(Column, names, X.T))

@@ -178,7 +178,7 @@ class Columnwise:
 
     def possible(self, threshold: Array) -> Array:
         """Columns left out that could reach the threshold, scanned again where what is known does not exclude them."""
-        suspects = np.flatnonzero(self.out & (self.seen.reach(self.v) > threshold))
+        suspects = self.seen.suspects(self.v, self.out, threshold)
         if len(suspects):
             self.seen.now(self.v, suspects, self.access.scan(self.v, suspects.astype(np.int32)) / self.weight_sum)
         return suspects[self.seen.known[suspects] > threshold[suspects]]

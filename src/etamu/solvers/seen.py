@@ -10,50 +10,58 @@ from typing import Any
 
 import numpy as np
 
+from etamu.core import core
+
 __all__ = ["Seen"]
 
 Array = np.ndarray[Any, Any]
 
 
 class Seen:
-    """What is known of every column: its inner product with the residuals v_k of when it was last scanned.
+    """What is known of every column: its inner product with the residuals u of when it was last scanned, or nothing, which is infinity.
 
-    With v = c v_k + r, |x_j'v| is at most |c| |x_j'v_k| + |r| |x_j|; along a path c falls much as alpha does, and r is short.
+    With v = c u + r, |x_j'v| is at most |c| |x_j'u| + |r| |x_j|; along a path c falls much as alpha does, and r is short.
     """
 
     def __init__(self, lengths: Array, lost: Array, rows: int) -> None:
-        self.lengths, self.lost = lengths, lost
-        self.most = int(min(max(1, len(lengths) // 32), max(1, 4_000_000 // rows), 32))  # vectors remembered: reading them must cost less than a scan
-        self.vectors: list[tuple[Array, float]] = []  # with their squared lengths
-        self.known, self.of = np.full(len(lengths), np.inf), np.zeros(len(lengths), dtype=np.int64)
+        self.lengths, self.lost = np.ascontiguousarray(lengths), lost
+        most = int(min(max(1, len(lengths) // 32), max(1, 4_000_000 // rows), 32))  # vectors remembered: reading them must cost less than a scan
+        room = -(-rows // 64) * 64
+        self.vectors, self.squares = np.zeros((most, room)), np.zeros(most)
+        self.order: list[int] = []  # places of vectors, the oldest first
+        self.known, self.of = np.full(len(lengths), np.inf), np.full(len(lengths), -1, dtype=np.int32)
 
-    def reach(self, v: Array) -> Array:
+    def suspects(self, v: Array, out: Array, threshold: Array) -> Array:
+        """The columns among those that are ``out`` whose inner product with v could be more than the threshold."""
+        if core is None:
+            return np.flatnonzero(out & ~(self._reach(v) <= threshold))
+        found = np.empty(len(out), dtype=np.int32)
+        return found[: core.suspects(v, self.vectors, self.squares, self.known, self.of, self.lengths, out, threshold, found)]
+
+    def _reach(self, v: Array) -> Array:
         """A bound on each column's inner product with v."""
-        if not self.vectors:
-            return self.known
-        products, own = np.array([_product(u, v) for u, _ in self.vectors]), _product(v, v)
-        c = products / np.array([max(square, 1e-300) for _, square in self.vectors])
+        products, own = self.vectors @ v, float(v @ v)
+        c = products / np.maximum(self.squares, 1e-300)
         r = np.sqrt(np.maximum(own - c * products, 0.0)) + 1e-7 * math.sqrt(own)
-        return np.where(self.known < math.inf, np.abs(c)[self.of] * np.minimum(self.known, 1e300) + r[self.of] * self.lengths, math.inf)
+        return np.where(self.of < 0, math.inf, np.abs(c)[self.of] * np.where(self.of < 0, 0.0, self.known) + r[self.of] * self.lengths)
 
     def now(self, v: Array, index: Array, products: Array) -> None:
         """The columns ``index`` have those inner products with v, to within what 16 bits lose."""
-        square = _product(v, v)
-        self.known[index] = np.abs(products) + self.lost[index] * math.sqrt(square)
-        self.of[index] = len(self.vectors)
-        self.vectors.append((v.copy(), square))
-        used = np.flatnonzero(np.bincount(self.of, minlength=len(self.vectors)))[-self.most :]
-        place = np.full(len(self.vectors), -1)
-        place[used] = np.arange(len(used))
-        self.of = place[self.of]
-        self.vectors = [self.vectors[k] for k in used]
-        self.forget(np.flatnonzero(self.of < 0))
+        square = float(np.einsum("i,i->", v, v))  # by one thread: those of a BLAS would linger into the next pass
+        place = self._room()
+        self.vectors[place], self.squares[place] = v, square
+        self.known[index], self.of[index] = np.abs(products) + self.lost[index] * math.sqrt(square), place
+
+    def _room(self) -> int:
+        """A place for a vector: one that no column is known by, else that of the oldest, whose columns are forgotten."""
+        used = np.bincount(self.of + 1, minlength=len(self.squares) + 1)[1:]
+        place = next((k for k in range(len(used)) if not used[k]), -1)
+        if place < 0:
+            place = self.order[0]
+            self.forget(np.flatnonzero(self.of == place))
+        self.order = [k for k in self.order if k != place] + [place]
+        return place
 
     def forget(self, index: Array) -> None:
         """Nothing is known of those columns."""
-        self.known[index], self.of[index] = np.inf, max(len(self.vectors) - 1, 0)
-
-
-def _product(u: Array, v: Array) -> float:
-    """The product u'v by one thread: those of a BLAS would linger into the next pass."""
-    return float(np.einsum("i,i->", u, v))
+        self.known[index], self.of[index] = np.inf, -1

@@ -107,14 +107,14 @@ class Columns:
 class NativeColumns(Columns):
     """In the core."""
 
-    def __init__(self, problem: Problem, threads: int | None, addresses: list[Any]) -> None:
+    def __init__(self, problem: Problem, threads: int | None, addresses: native.Addresses) -> None:
         self.addresses = addresses
         super().__init__(problem, threads)
 
     def _measured(self) -> tuple[Array, Array]:
         count = len(self.indptr) - 1
         sparse = (*(core.address(a) if len(a) else 0 for a in (self.indptr, self.index, self.values)), count) if count else (0, 0, 0, 0)
-        self.wide = core.Wide(self.addresses, sparse, self.rows, self.narrow, self.threads)
+        self.wide = core.Wide(*self.addresses, sparse, self.rows, self.narrow, self.threads)
         squares, lost = np.empty(len(self.order)), np.empty(len(self.order))
         self.wide.lengths(squares, lost)
         return np.sqrt(squares[self.place]), lost[self.place]

@@ -32,6 +32,7 @@ _LINKS = ("identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", 
 INFORMATION = {"expected": 0, "observed": 1, "curved": 2}  # as the core numbers them
 _EMPTY = np.empty(0)
 Array = np.ndarray[Any, Any]
+Addresses = tuple[Array, Array]  # address, stride, type and table of each column; its centre and scale
 Terms = Callable[[Problem, slice, Array], RowTerms]  # of some rows of a problem, at their predictors
 _ROWS_PER_TURN = 8192
 
@@ -46,32 +47,29 @@ def instruction_set() -> str:
     return core.instruction_set() if core is not None else "numpy"
 
 
-def _address(values: Array, table: Array | None = None) -> tuple[int, int, int, int] | None:
-    """Address, stride and type of the values, and the address of the table they point into."""
+def _address(values: Array) -> tuple[int, int, int, int] | None:
+    """Address, stride and type of the values, which have no table."""
     kind = TYPES.get(values.dtype)
-    if kind is None or values.ndim != 1 or (table is not None and (values.dtype.kind not in "iu" or values.dtype == np.uint64)):
-        return None
-    return core.address(values), values.strides[0], kind, 0 if table is None else core.address(table)
+    return None if kind is None or values.ndim != 1 else (core.address(values), values.strides[0], kind, 0)
 
 
-def _addresses(parts: tuple[Part, ...]) -> list[tuple[int, int, int, int] | None]:
-    """The same of the single columns among the parts."""
-    return [(0, 0, _ONE, 0) if p.values is None else _address(p.values, p.table) for p in parts if isinstance(p, Column)]
+def _addresses(parts: tuple[Part, ...]) -> Array | None:
+    """Address, stride, type and table of the single columns among the parts, one row each; None where the core cannot read one."""
+    columns = [p for p in parts if isinstance(p, Column)]
+    where = np.empty((len(columns), 4), dtype=np.int64)
+    return where if core.where([p.values for p in columns], [p.table for p in columns], where) else None
 
 
-def addresses(design: Design) -> list[_Column] | None:
-    """The single columns of a design, or None where the core cannot read one."""
+def addresses(design: Design) -> Addresses | None:
+    """The single columns of a design, and the centre and scale of each; None where the core cannot read one."""
     found = design.of_parts(_addresses)
-    if None in found:
+    if found is None:
         return None
-    if len(found) < design.width:
-        at = [at for at, part in design.placed() if isinstance(part, Column)]
-        center, scale = (None if v is None else v[at] for v in (design.center, design.scale))
-    else:
-        center, scale = design.center, design.scale
-    every = len(found)
-    pairs = zip([0.0] * every if center is None else center.tolist(), [1.0] * every if scale is None else scale.tolist())
-    return [(*where, c, s) for where, (c, s) in zip(found, pairs)]
+    at: Any = slice(None) if len(found) == design.width else [at for at, part in design.placed() if isinstance(part, Column)]
+    fit = np.empty((len(found), 2))
+    fit[:, 0] = 0.0 if design.center is None else design.center[at]
+    fit[:, 1] = 1.0 if design.scale is None else design.scale[at]
+    return found, fit
 
 
 def _link_code(link: Link) -> int | None:
@@ -80,16 +78,16 @@ def _link_code(link: Link) -> int | None:
     return _LINKS.index("power") if is_power(link) else None
 
 
-def place(design: Design, most: int, centred: bool, center: Array, scale: Array) -> bool | None:
+def place(design: Design, most: int, centred: bool, center: Array, scale: Array, threads: int) -> bool | None:
     """Centre and scale of a design's single columns by up to ``most`` of its rows; whether all are finite, None without the core."""
     columns = None if core is None else addresses(replace(design, center=None, scale=None))
-    return None if columns is None else bool(core.place(columns, design.rows, most, centred, center, scale))
+    return None if columns is None else bool(core.place(*columns, design.rows, most, centred, center, scale, threads))
 
 
 class Plan:
     """Where the parts of a problem lie, ready for the core; keeps the arrays alive."""
 
-    def __init__(self, problem: Problem, columns: list[_Column], extra: list[_Column], family: int | None, link: int) -> None:
+    def __init__(self, problem: Problem, columns: Addresses, extra: list[_Column], family: int | None, link: int) -> None:
         self.problem, self.block = problem, block_rows(problem.design.width)
         self.fused = family is not None
         self.layout = Layout(problem.design)
@@ -99,7 +97,7 @@ class Plan:
         groups = [(core.address(g.codes), TYPES[g.codes.dtype], g.cells, _times(g.times)) for g in self.layout.groups]
         sparse = (0, 0, 0, 0) if self.layout.sparse is None else (*map(core.address, self.layout.sparse_arrays), len(self.layout.sparse.names))
         self.core = core.Plan(
-            columns, extra, groups, sparse, self.layout.tables, problem.rows, family or 0, parameter, link, float(problem.link.parameter or 0.0),
+            *columns, extra, groups, sparse, self.layout.tables, problem.rows, family or 0, parameter, link, float(problem.link.parameter or 0.0),
             problem.equations or 1, reference,
         )  # fmt: skip
 
