@@ -56,21 +56,23 @@ void send(const double* x, int64_t n, float* out) {
 #endif
 }
 
-// sum_k x_k v_k for a column in 16 bits; both are padded with zeros to whole registers
-double scan(const int16_t* x, const float* v, int64_t rows) {
-    constexpr int N = ETAMU_BYTES / 4;
-    double total = 0;
+// out[i] = sum_k x_ik v_k for four columns in 16 bits; all are padded with zeros to whole cache lines.  Those that
+// come `next` are asked for
+void scan(const int16_t* const x[4], const int16_t* const next[4], const float* v, int64_t rows, double out[4]) {
+    constexpr int N = ETAMU_BYTES / 4, LINE = 32;
+    for (int i = 0; i < 4; ++i) out[i] = 0;
     for (int64_t first = 0; first < rows; first += CHUNK) {
         const int64_t stop = std::min(first + CHUNK, rows);
-        F a{}, b{}, c{}, d{};
-        int64_t k = first;
-        auto part = [&](int64_t at) { return floats(x + at) * load(v + at); };
-        for (; k + 4 * N <= stop; k += 4 * N) { a += part(k); b += part(k + N); c += part(k + 2 * N); d += part(k + 3 * N); }
-        for (; k < stop; k += N) a += part(k);
-        F s = (a + b) + (c + d);
-        for (int i = 0; i < N; ++i) total += s[i];
+        F s[4][2] = {};
+        for (int64_t k = first; k < stop; k += LINE) {
+            for (int i = 0; i < 4; ++i) __builtin_prefetch(next[i] + k, 0, 3);
+            for (int64_t at = k; at < k + LINE; at += 2 * N) {
+                const F low = load(v + at), high = load(v + at + N);
+                for (int i = 0; i < 4; ++i) s[i][0] += floats(x[i] + at) * low, s[i][1] += floats(x[i] + at + N) * high;
+            }
+        }
+        add_sums(s[0][0] + s[0][1], s[1][0] + s[1][1], s[2][0] + s[2][1], s[3][0] + s[3][1], out);
     }
-    return total;
 }
 
 // out[t][i] = sum_k x_ik u_tk over n rows, for C columns and N vectors of the columns' type; the columns that come next are asked for

@@ -148,6 +148,14 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         return true;
     }
 
+    double sweep_missing() {
+        ++kept.sweeps;
+        double largest = 0;
+        for (int j : missing) largest = std::max(largest, along(j));
+        settle();
+        return largest;
+    }
+
     double sweep(bool all) {
         ++kept.sweeps;
         double largest = 0;
@@ -483,7 +491,7 @@ template <class T> int descended(const Quadratic& f, Inverse& kept) {
     Descent<T> d(f, kept);
     if (f.ahead) d.go(f.ahead);
     int sweeps = 0, again = 0;
-    bool solved = false;  // whether the last step of Newton's reached the minimum over its support
+    bool solved = !f.groups && !kept.members.empty() && d.newton();  // whether the last step of Newton's reached the minimum over its support
     while (sweeps < f.most) {
         ++sweeps;
         d.entered = false;
@@ -497,7 +505,7 @@ template <class T> int descended(const Quadratic& f, Inverse& kept) {
                 if (d.newton_grouped()) break;
             continue;
         }
-        for (int k = 0; k < d.patience() && sweeps < f.most && last > 0.5 * f.tolerance; ++k, ++sweeps) last = d.sweep(false);
+        for (int k = 0; k < d.patience() && sweeps < f.most && last > 0.5 * f.tolerance; ++k, ++sweeps) last = d.sweep_missing();
         solved = d.newton();
     }
     return -sweeps;

@@ -137,7 +137,7 @@ struct Kernels {
     int (*descend)(const Quadratic&, Inverse&);
     void (*gather)(const Column&, int64_t first, int count, double* out);
     double (*quantise)(const Column&, int64_t rows, int16_t* out, double* squares);
-    double (*scan)(const int16_t* x, const float* v, int64_t rows);
+    void (*scan)(const int16_t* const x[4], const int16_t* const next[4], const float* v, int64_t rows, double out[4]);
     double (*dot)(const double* x, const double* y, int64_t n);
     void (*send)(const double* x, int64_t n, float* out);
     void (*add_products)(const double* const* x, int64_t at, int count, const double* const* v, int vectors, int64_t first, int64_t n, double* const* out);

@@ -268,6 +268,38 @@ template <class M> static int descend(Inverse& kept, M h, int size, Array b, Arr
     return active->descend(f, kept);
 }
 
+// A step by `by` times h over the coordinates `at` of all: fills their `end` and `part`, the way there.  The objective's change to first
+// order, and the decrease that the model promises.
+template <class M> static std::tuple<double, double> step(Inverse& kept, M h, Wanted at, Array b, Array q, Array l1, Array l2, Array low, Array high, Array ahead, double by, double tolerance, int most, int64_t version, int threads, Array end, Array part) {
+    const size_t m = at.size(), all = b.size();
+    for (const Array* a : {&q, &l1, &l2, &low, &high}) if (a->size() != all) throw std::invalid_argument("step: sizes differ");
+    if (h.shape(0) < m || h.shape(1) < m || (ahead.size() && ahead.size() != all) || end.size() != m || part.size() != m) throw std::invalid_argument("step: sizes differ");
+    for (size_t i = 0; i < m; ++i) if (at.data()[i] < 0 || size_t(at.data()[i]) >= all) throw std::invalid_argument("step: no such coordinate");
+    nb::gil_scoped_release release;
+    const auto those = [&](const Array& a, double times) {
+        std::vector<double> x(m);
+        for (size_t i = 0; i < m; ++i) x[i] = a.data()[at.data()[i]] * times;
+        return x;
+    };
+    std::vector<double> slope = those(q, 1 / by), own1 = those(l1, 1 / by), own2 = those(l2, 1 / by), from = those(low, 1), to = those(high, 1), go;
+    if (ahead.size()) go = those(ahead, 1);
+    double *x = end.data(), *d = part.data();
+    for (size_t i = 0; i < m; ++i) x[i] = b.data()[at.data()[i]];
+    const int32_t none = 0;
+    const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), int(m), x, slope.data(), go.empty() ? nullptr : go.data(), own1.data(), own2.data(), from.data(), to.data(),
+                      0, &none, &none, nullptr, tolerance / std::sqrt(by), most, version, {threads, share}};
+    active->descend(f, kept);
+    double linear = 0, bend = 0;
+    for (size_t i = 0; i < m; ++i) {
+        const int32_t j = at.data()[i];
+        const double old = b.data()[j], steep = q.data()[j];
+        d[i] = x[i] - old;
+        linear += steep * d[i] + l1.data()[j] * (std::abs(x[i]) - std::abs(old)) + 0.5 * l2.data()[j] * d[i] * (x[i] + old);
+        bend += (by * slope[i] - steep) * d[i];
+    }
+    return {linear, -(linear + 0.5 * bend)};
+}
+
 static PanelTable panel_table(const Array& edges, const Array& rows) {
     if (rows.ndim() != 2 || rows.shape(1) != PANEL_POINTS || rows.shape(0) + 1 != edges.size() || rows.shape(0) == 0)
         throw std::invalid_argument("panels: a table has one row of coefficients between two edges");
@@ -385,6 +417,8 @@ NB_MODULE(_native, m) {
     });
     m.def("descend", &descend<Matrix>);
     m.def("descend", &descend<Floats>);
+    m.def("step", &step<Matrix>);
+    m.def("step", &step<Floats>);
     m.def("instruction_set", [] { return std::string(active->name); });
     m.def("lanes", [] { return active->lanes; });
     m.def("width", [](int columns) { return active->width(columns); });

@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -62,8 +63,12 @@ class Team {
         struct Finish {  // however this thread's share ends, nobody works on when the job is gone
             Team& team;
             ~Finish() {
+                {
+                    std::lock_guard<std::mutex> lock(team.m);
+                    team.wanted = 0;  // who has not come yet is not needed any more
+                }
+                linger(FINISH, [this] { return team.working.load() == 0; });
                 std::unique_lock<std::mutex> lock(team.m);
-                team.wanted = 0;  // who has not come yet is not needed any more
                 team.done.wait(lock, [this] { return team.working == 0; });
             }
         } finish{*this};
@@ -76,7 +81,21 @@ class Team {
     std::vector<std::thread> workers;
     const std::function<void()>* job = nullptr;
     std::atomic<long> round{0};
-    int wanted = 0, working = 0;
+    std::atomic<int> working{0};
+    int wanted = 0;
+
+    // To be woken takes as long as much of this work: how long it is worth waiting awake for the next, and for the others to end
+    static constexpr std::chrono::microseconds NEXT{200}, FINISH{50};
+
+    template <class Ready> static void linger(std::chrono::microseconds most, Ready ready) {
+        const auto end = std::chrono::steady_clock::now() + most;
+        do
+            for (int spin = 0; spin < 32; ++spin) {
+                if (ready()) return;
+                pause();
+            }
+        while (std::chrono::steady_clock::now() < end);
+    }
 
     void hire() {
         workers.emplace_back([this] { wait_for_work(); });
@@ -84,7 +103,7 @@ class Team {
 
     void wait_for_work() {
         for (long seen = 0;;) {
-            for (int spin = 0; spin < 2000 && round.load(std::memory_order_relaxed) == seen; ++spin) pause();  // the next pass follows soon
+            linger(NEXT, [&] { return round.load(std::memory_order_relaxed) != seen; });
             std::unique_lock<std::mutex> lock(m);
             wake.wait(lock, [&] { return round.load() != seen; });
             seen = round.load();

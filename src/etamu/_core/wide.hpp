@@ -82,10 +82,22 @@ class Wide {
         Aligned<float> small;
         small.reserve(size_t(padded));
         for (int64_t k = 0; k < padded; ++k) small.get()[k] = k < rows ? float(v[k] * per) : 0.0f;
-        shared_out(count, std::max<int64_t>(8, 32768 / std::max<int64_t>(padded, 1)), threads, [&](int64_t first, int64_t last) {
+        const int64_t stretch = std::max<int64_t>(8, 65536 / std::max<int64_t>(padded, 1)) / 4 * 4;
+        shared_out(count, stretch, padded * count > 50000 ? threads : 1, [&](int64_t first, int64_t last) {
+            std::vector<int64_t> at;  // of the dense ones
             for (int64_t i = first; i < last; ++i) {
-                const int64_t j = wanted[i];
-                out[i] = j < int64_t(dense.size()) ? !codes.get() ? 0.0 : kernels.scan(codes.get() + j * padded, small.get(), padded) * unit[size_t(j)] * largest : sparse_dot(j - int64_t(dense.size()), v);
+                const int64_t j = wanted[i] - int64_t(dense.size());
+                if (j >= 0 || narrow) out[i] = j < 0 ? 0.0 : sparse_dot(j, v);  // of columns held as floats alone nothing is kept to be scanned
+                else at.push_back(i);
+            }
+            const int64_t end = int64_t(at.size());
+            const auto column = [&](int64_t k) { return codes.get() + wanted[at[size_t(std::min(k, end - 1))]] * padded; };
+            for (int64_t k = 0; k < end; k += 4) {
+                const int16_t *x[4], *next[4];
+                double found[4];
+                for (int i = 0; i < 4; ++i) x[i] = column(k + i), next[i] = column(k + 4 + i);
+                kernels.scan(x, next, small.get(), padded, found);
+                for (int64_t i = k; i < std::min(k + 4, end); ++i) out[at[size_t(i)]] = found[i - k] * unit[size_t(wanted[at[size_t(i)]])] * largest;
             }
         });
     }

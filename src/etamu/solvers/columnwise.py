@@ -26,6 +26,7 @@ __all__ = ["ColumnAccess", "Columnwise"]
 Array = np.ndarray[Any, Any]
 _LEFT = (1e-14, 1e-11)  # share of the objective that may be left above its minimum: for few numbers, for many
 _MANY = 1_000_000
+_GROWTH = 0.25  # of a column's inner product with the residuals, expected while alpha falls by 1; more than 1 is hardly possible, and this seldom
 
 
 class ColumnAccess(Grams, Protocol):
@@ -33,7 +34,7 @@ class ColumnAccess(Grams, Protocol):
 
     lengths: Array
     lost: Array
-    taken: list[int]
+    taken: Array
     tall: bool  # whether there are so many rows of each column that reading them is what costs
 
     def empty(self) -> Array: ...
@@ -63,7 +64,7 @@ class Columnwise:
         self.before_last: float | None = None
         self.ahead: Array | None = None
         self.null = math.inf
-        taken = np.asarray(access.taken, dtype=np.int64)  # by now: all, or none
+        taken = access.taken  # by now: all, or none
         self.b, self.out[taken] = np.zeros(len(taken)), False
         self.l1, self.l2, self.box = pieces.l1[taken], pieces.l2[taken], bounds.keep(taken)
         self.deviance, self.score = access.advance(access.empty(), self.b, information, self.eta, self.v, self.h)
@@ -83,7 +84,7 @@ class Columnwise:
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
         self.pieces = pieces
-        taken = np.asarray(self.access.taken, dtype=np.int64)
+        taken = self.access.taken
         self.l1, self.l2 = pieces.l1[taken], pieces.l2[taken]
         self.take(np.flatnonzero(self.out & (pieces.l1 == 0)))
 
@@ -98,7 +99,7 @@ class Columnwise:
         self.out[wanted] = False
         self.seen.forget(wanted)
         self.b = np.concatenate([self.b, np.zeros(len(wanted))])
-        taken = np.asarray(self.access.taken)
+        taken = self.access.taken
         self.l1, self.l2, self.box, self.least = self.pieces.l1[taken], self.pieces.l2[taken], self.bounds.keep(taken), np.abs(self.origin[taken])
 
     def _model(self, q: Array, l1: Array, stale: float) -> None:
@@ -118,7 +119,8 @@ class Columnwise:
     # ---- one alpha -------------------------------------------------------------------------------------------------
 
     def _objective(self, deviance: float, b: Array, l1: Array, l2: Array) -> float:
-        return 0.5 * deviance / self.weight_sum + float((l1 * (np.abs(b) - self.least)).sum() + 0.5 * (l2 * b * b).sum())
+        penalty = np.vdot(l1, np.abs(b) - self.least) + 0.5 * np.vdot(l2, b * b)
+        return 0.5 * deviance / self.weight_sum + float(penalty)
 
     def solve_working(self, l1: Array, l2: Array) -> tuple[int, bool]:
         """The minimum over the columns taken; Newton steps made, and whether it was reached."""
@@ -193,7 +195,7 @@ class Columnwise:
     @property
     def modelled(self) -> Array:
         """The columns of the model."""
-        return np.asarray(self.access.taken)[self.model.index]
+        return self.access.taken[self.model.index]
 
     def first_alpha(self) -> float:
         """The least alpha at which every penalised coefficient is 0."""
@@ -236,9 +238,9 @@ class Columnwise:
         self.ahead = None if last is None else self._extrapolated(alpha, last)
         if self.ahead is not None and not self.constant:
             self._go_ahead(self.ahead)
-            self.ahead = None
+        self.ahead = None
         threshold = alpha * self.pieces.l1
-        expected = threshold if last is None else np.maximum(2 * alpha - last, 0.5 * alpha) * self.pieces.l1
+        expected = threshold if last is None else np.maximum(alpha - _GROWTH * (last - alpha), 0.5 * alpha) * self.pieces.l1
         if self.access.tall:
             expected = SOON * threshold
         known = self.seen.known  # as of when they were last scanned: below they are looked at again
@@ -255,9 +257,7 @@ class Columnwise:
         away = distances(self.b, q, alpha * self.l1, alpha * self.l2, self.box, Groups())
         used = np.flatnonzero((self.b != 0) | (self.l1 == 0))
         scale = alpha * float(self.pieces.l1.max(initial=0.0))
-        return Point(
-            alpha, np.asarray(self.access.taken, dtype=np.int64)[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine
-        )
+        return Point(alpha, self.access.taken[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
 
     def pass_by(self, alpha: float) -> None:
         """One step towards the solution at alpha, on the way to a smaller one."""

@@ -111,6 +111,30 @@ class Descender:
         end = (groups.start, groups.member, groups.weight, tolerance, _SWEEPS, version, cores())
         return bool(core.descend(self.kept, h, len(b), b, q, _NONE if ahead is None else ahead, *penalty, *end) > 0)
 
+    def step(
+        self,
+        h: Any,
+        at: Any,
+        b: Array,
+        q: Array,
+        l1: Array,
+        l2: Array,
+        bounds: Bounds,
+        tolerance: float,
+        version: int,
+        by: float,
+        ahead: Array | None,
+        end: Array,
+        part: Array,
+    ) -> tuple[float, float]:
+        """The same for the coordinates ``at``, of ``by`` times h, in the core: fills where they end and the way there.
+
+        Returns the objective's change to first order, and the decrease that the model promises.
+        """
+        given = (np.ascontiguousarray(a) for a in (b, q, l1, l2, bounds.low, bounds.high))
+        found: tuple[float, float] = core.step(self.kept, h, at, *given, _NONE if ahead is None else ahead, by, tolerance, _SWEEPS, version, cores(), end, part)
+        return found
+
 
 def _descend(h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds, groups: Groups, tolerance: float) -> bool:
     """The sweeps in NumPy, and Newton's steps where there are no groups."""

@@ -254,7 +254,7 @@ class Access:
         self.sum_weight = float(problem.rows if problem.weight is None else np.sum(problem.weight, dtype=float))
         self.plan = native.plan(problem.constant()) if isinstance(columns, NativeColumns) else None
         self.lengths, self.lost, self.noise = columns.lengths, columns.lost, 1e-14 if columns.narrow else 0.0
-        self.taken: list[int] = []
+        self.taken = np.zeros(0, dtype=np.int64)
         self.whole, self.tall = columns.whole, _is_tall(problem)
         self.member = np.zeros(0, dtype=np.int32)
         if columns.whole:
@@ -303,7 +303,7 @@ class Access:
     def take(self, wanted: Array) -> None:
         """Take more columns, whose exact products are then to be had."""
         self.member = np.concatenate([self.member, self.columns.hold(wanted)])
-        self.taken += wanted.tolist()
+        self.taken = np.concatenate([self.taken, wanted])
 
     def advance(self, base: Array, move: Array, information: str, eta: Array, v: Array, h: Array) -> tuple[float, Array]:
         """Go to eta = base + the columns taken times ``move``: the deviance there, the terms of each row, and x_j'v of the columns taken."""
