@@ -113,7 +113,8 @@ def test_place_is_that_of_one_thread():
     X = np.asfortranarray(np.random.default_rng(5).normal(3.0, 2.0, size=(50, 1500)))
     design = Design((Column("Intercept"), *matrix_columns(X, [f"x{j}" for j in range(1500)])), 50)
     one, four = np.empty((2, 1501)), np.empty((2, 1501))
-    assert door.place(design, 1024, True, *one, threads=1) and door.place(design, 1024, True, *four, threads=4)
+    assert door.place(design, 1024, True, *one, threads=1)
+    assert door.place(design, 1024, True, *four, threads=4)
     np.testing.assert_array_equal(one, four)
     X[3, 1400] = np.inf
     assert door.place(design, 1024, True, *four, threads=4) is False
@@ -125,7 +126,8 @@ def test_where_columns_lie(kind):
     values = np.zeros(10, dtype=kind)[::3]
     out = np.empty((2, 4), dtype=np.int64)
     assert core.where([None, values], [None, None], out)
-    assert out[0, 2] == 11 and out[1].tolist() == [core.address(values), values.strides[0], TYPES[values.dtype], 0]
+    assert out[0, 2] == 11
+    assert out[1].tolist() == [core.address(values), values.strides[0], TYPES[values.dtype], 0]
     pointing = kind[0] in "iu" and kind != "u8"
     assert core.where([values], [np.zeros(1)], out[:1]) is pointing
 

@@ -32,7 +32,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
     std::vector<int> support;
     std::vector<char> inside;
     std::vector<int> missing, gone;
-    std::vector<double> step, found, move, image;
+    std::vector<double> step, found, move, image, sums;
     std::vector<double> matrix, triangle, scale;  // of groups
     bool entered = false;  // whether a sweep has moved a coordinate away from 0
     Inverse& kept;
@@ -190,20 +190,30 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         return q[j] + image[size_t(j)] + f.l2[j] * (b[j] + move[size_t(j)]) + (b[j] > 0 ? f.l1[j] : b[j] < 0 ? -f.l1[j] : 0.0);
     }
 
-    // to += H x for x over some coordinates
+    // to += H x for x over some coordinates: each part of them, which are as many whatever the threads, has sums of its own
     void add_image(const int* at, const double* x, int count, double* to) {
-        f.crew(m, 256, double(count) * m > WORTH, [&](int64_t first, int64_t last) {
-            int i = 0;
-            for (; i + 4 <= count; i += 4) {
-                const T *a = h + int64_t(at[i]) * f.ld, *b4 = h + int64_t(at[i + 1]) * f.ld, *c = h + int64_t(at[i + 2]) * f.ld, *d = h + int64_t(at[i + 3]) * f.ld;
-                const double xa = x[i], xb = x[i + 1], xc = x[i + 2], xd = x[i + 3];
-                for (int64_t k = first; k < last; ++k) to[k] += (xa * a[k] + xb * b4[k]) + (xc * c[k] + xd * d[k]);
-            }
-            for (; i < count; ++i) {
-                const T* a = h + int64_t(at[i]) * f.ld;
-                for (int64_t k = first; k < last; ++k) to[k] += x[i] * a[k];
-            }
+        const int parts = double(count) * m > WORTH ? PARTS : 1;
+        if (parts == 1) return add_rows_of(at, x, count, to);
+        sums.assign(size_t(parts) * size_t(m), 0.0);
+        const int each = (count + parts * 4 - 1) / (parts * 4) * 4;
+        f.crew(parts, 1, true, [&](int64_t part, int64_t) {
+            const int first = std::min(count, int(part) * each);
+            add_rows_of(at + first, x + first, std::min(each, count - first), sums.data() + part * m);
         });
+        for (int part = 0; part < parts; ++part) for (int k = 0; k < m; ++k) to[k] += sums[size_t(part) * size_t(m) + size_t(k)];
+    }
+
+    void add_rows_of(const int* at, const double* x, int count, double* to) const {
+        int i = 0;
+        for (; i + 4 <= count; i += 4) {
+            const T *a = h + int64_t(at[i]) * f.ld, *b4 = h + int64_t(at[i + 1]) * f.ld, *c = h + int64_t(at[i + 2]) * f.ld, *d = h + int64_t(at[i + 3]) * f.ld;
+            const double xa = x[i], xb = x[i + 1], xc = x[i + 2], xd = x[i + 3];
+            for (int k = 0; k < m; ++k) to[k] += (xa * a[k] + xb * b4[k]) + (xc * c[k] + xd * d[k]);
+        }
+        for (; i < count; ++i) {
+            const T* a = h + int64_t(at[i]) * f.ld;
+            for (int k = 0; k < m; ++k) to[k] += x[i] * a[k];
+        }
     }
 
     // Goes to b + by
@@ -260,7 +270,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
 
     void precondition() {
         found.resize(step.size());
-        if (!kept.close) return inverse.times(step.data(), found.data());
+        if (!kept.close) return inverse.times(step.data(), 1, int64_t(step.size()), found.data());
         const int s = int(step.size());
         for (int i = 0; i < s; ++i) found[size_t(i)] = step[size_t(i)] * scale[size_t(i)];
         solve_transposed(triangle.data(), s, found.data());

@@ -1,5 +1,6 @@
 // The inverse of a positive matrix over some of its coordinates, which come and go a few at a time: each batch costs a product and an
-// update of low rank (the sweep operator by blocks: Goodnight 1979, Am. Stat. 33, doi:10.1080/00031305.1979.10482685).
+// update of low rank (the sweep operator by blocks: Goodnight 1979, Am. Stat. 33, doi:10.1080/00031305.1979.10482685).  Of its rows there is
+// what lies before the diagonal: reading it is what all of this waits for.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -13,20 +14,24 @@ using namespace etamu;
 constexpr int BATCH = 24;        // coordinates that come or go at once
 constexpr int64_t SHARE = 64;    // rows, a whole number of fours, of one thread at a time
 constexpr double WORTH = 1e5;    // multiplications from which threads are worth their waking
+constexpr int PARTS = 8;         // of a matrix's rows, each with sums of its own
 constexpr double OWN = 1e-10;    // share of a coordinate's own length that the others must leave it
 
-// out[i][t] = a_i'g_t for four rows a and three vectors g that end in zeros; n is a whole number of registers
-ETAMU_INLINE void products(const double* a, int64_t lda, const double* g, int64_t ldg, int n, double out[4][3]) {
-    V s[4][3] = {};
+// What four rows of a symmetric matrix, of which they are the part before the diagonal, add to its products with T vectors g: out[t][i] += a_i'g_t,
+// and back[t] += sum_i a_i g_ti, g_ti being the entries of g_t that the rows belong to.  n is a whole number of registers
+template <int T> ETAMU_INLINE void meet(const double* const a[4], const double* g, int64_t ldg, const double (*own)[4], int n, double (*out)[4], double* back, int64_t ldb) {
+    V s[T][4] = {};
     for (int k = 0; k < n; k += L) {
-        const V u[3] = {load(g + k), load(g + ldg + k), load(g + 2 * ldg + k)};
-        for (int i = 0; i < 4; ++i) {
-            V x = load(a + i * lda + k);
-            ETAMU_KEEP(x);
-            for (int t = 0; t < 3; ++t) s[i][t] += x * u[t];
+        V x[4];
+        for (int i = 0; i < 4; ++i) x[i] = load(a[i] + k);
+        for (int t = 0; t < T; ++t) {
+            const V u = load(g + t * ldg + k);
+            V to = load(back + t * ldb + k);
+            for (int i = 0; i < 4; ++i) s[t][i] += x[i] * u, to += x[i] * all(own[t][i]);
+            store(back + t * ldb + k, to);
         }
     }
-    for (int i = 0; i < 4; ++i) for (int t = 0; t < 3; ++t) out[i][t] = sum(s[i][t]);
+    for (int t = 0; t < T; ++t) add_sums(s[t][0], s[t][1], s[t][2], s[t][3], out[t]);
 }
 
 // four rows of p, from p on, += sums of the rows of u, row i of `count` times f[t][i]; n is a whole number of registers
@@ -84,12 +89,43 @@ template <class T> struct Inverted {
         v.ld = larger;
     }
 
-    // out = P x
-    void times(const double* x, double* out) const {
+    // u_t = P g_t for `count` vectors of n numbers, the rest up to a whole register being zeros, `at` from one to the next.  Of P only what is
+    // before the diagonal is there, and is read once; each part of the rows, which are as many whatever the threads, has sums of its own
+    void times(const double* g, int count, int64_t at, double* u) const {
         const int n = size();
-        crew(n, SHARE, double(n) * n > WORTH, [&](int64_t first, int64_t last) {
-            for (int64_t i = first; i < last; ++i) out[i] = dot(row(int(i)), x, n);
+        const int parts = double(n) * n > WORTH ? PARTS : 1;
+        std::vector<double> sums(size_t(parts) * size_t(count) * size_t(at), 0.0);
+        crew(parts, 1, double(n) * n * count > WORTH, [&](int64_t part, int64_t) {
+            const auto edge = [&](int64_t k) { return k == parts ? n : int(n * std::sqrt(double(k) / parts)) / 4 * 4; };
+            double* own = sums.data() + size_t(part) * size_t(count) * size_t(at);
+            for (int i = edge(part), end = edge(part + 1); i < end; i += 4) meet_rows(i, std::min(4, end - i), g, count, at, own);
         });
+        for (int64_t k = 0; k < count * at; ++k) {
+            double total = 0;
+            for (int part = 0; part < parts; ++part) total += sums[size_t(part * count * at + k)];
+            u[k] = total;
+        }
+    }
+
+    // What `rows` rows from the i-th on add to those products
+    void meet_rows(int i, int rows, const double* g, int count, int64_t at, double* to) const {
+        const double* a[4];
+        for (int r = 0; r < 4; ++r) a[r] = row(i + std::min(r, rows - 1));
+        const int before = i / L * L;
+        for (int t = 0; t < count; t += 2) {
+            const int many = std::min(2, count - t);
+            double own[2][4] = {}, out[2][4] = {};
+            for (int s = 0; s < many; ++s) for (int r = 0; r < rows; ++r) own[s][r] = g[(t + s) * at + i + r];
+            const double* from = g + t * at;
+            double* back = to + t * at;
+            if (many == 2) meet<2>(a, from, at, own, before, out, back, at);
+            else meet<1>(a, from, at, own, before, out, back, at);
+            for (int s = 0; s < many; ++s)
+                for (int r = 0; r < rows; ++r) {
+                    for (int k = before; k < i + r; ++k) out[s][r] += a[r][k] * from[s * at + k], back[s * at + k] += a[r][k] * own[s][r];
+                    back[s * at + i + r] += out[s][r] + a[r][i + r] * own[s][r];
+                }
+        }
     }
 
     // P += sign * U'(M U) for `count` rows of U, of `size()` numbers each, in steps of `at`
@@ -107,7 +143,7 @@ template <class T> struct Inverted {
             double f[BATCH][4];
             for (int64_t i = first; i < last; i += 4) {  // rows beyond the last are room, as are their ends
                 for (int t = 0; t < count; ++t) for (int r = 0; r < 4; ++r) f[t][r] = i + r < n ? sign * mu[size_t(t * at + i + r)] : 0.0;
-                add_rows(row(int(i)), v.ld, u, at, f, count, int(at));
+                add_rows(row(int(i)), v.ld, u, at, f, count, int(whole(int(std::min<int64_t>(i + 4, n)))));  // beyond the diagonal is room too
             }
         });
     }
@@ -138,21 +174,14 @@ template <class T> struct Inverted {
         room(total);
         std::vector<double> g, u, mu;
         for (int first = 0; first < total; first += BATCH) {
-            const int count = std::min(BATCH, total - first), n = size(), filled = (count + 2) / 3 * 3;
+            const int count = std::min(BATCH, total - first), n = size();
             const int64_t at = whole(n);
             const int* in = wanted + first;
-            g.assign(size_t(filled) * size_t(at), 0.0);
-            u.assign(size_t(filled) * size_t(at), 0.0);
+            g.assign(size_t(count) * size_t(at), 0.0);
+            u.resize(size_t(count) * size_t(at));
             for (int t = 0; t < count; ++t)
                 for (int i = 0; i < n; ++i) g[size_t(t * at + i)] = double(h[int64_t(in[t]) * ld + v.members[size_t(i)]]);
-            crew(n, SHARE, double(n) * n * count > WORTH, [&](int64_t low, int64_t high) {
-                for (int64_t i = low; i < high; i += 4)
-                    for (int t = 0; t < filled; t += 3) {
-                        double out[4][3];
-                        products(row(int(i)), v.ld, &g[size_t(t * at)], at, int(at), out);
-                        for (int64_t r = 0; r < std::min<int64_t>(4, n - i); ++r) for (int s = 0; s < 3; ++s) u[size_t((t + s) * at + i + r)] = out[r][s];
-                    }
-            });
+            times(g.data(), count, at, u.data());
             double a[BATCH * BATCH], m[BATCH * BATCH], own[BATCH];
             int kept[BATCH];
             for (int t = 0; t < count; ++t) {
@@ -166,8 +195,8 @@ template <class T> struct Inverted {
             update(u.data(), m, stays, at, 1.0, mu);
             for (int t = 0; t < stays; ++t) {
                 double* p = row(n + t);
-                for (int i = 0; i < n; ++i) p[i] = row(i)[n + t] = -mu[size_t(t * at + i)];
-                for (int r = 0; r < stays; ++r) p[n + r] = m[t * BATCH + r];
+                for (int i = 0; i < n; ++i) p[i] = -mu[size_t(t * at + i)];
+                for (int r = 0; r <= t; ++r) p[n + r] = m[t * BATCH + r];
             }
             for (int t = 0; t < stays; ++t) {
                 v.place[size_t(in[kept[t]])] = n + t;
@@ -178,8 +207,11 @@ template <class T> struct Inverted {
 
     void exchange(int i, int j) {
         if (i == j) return;
-        std::swap_ranges(row(i), row(i) + size(), row(j));
-        for (int k = 0; k < size(); ++k) std::swap(row(k)[i], row(k)[j]);
+        if (i > j) std::swap(i, j);
+        std::swap_ranges(row(i), row(i) + i, row(j));
+        for (int k = i + 1; k < j; ++k) std::swap(row(k)[i], row(j)[k]);
+        for (int k = j + 1; k < size(); ++k) std::swap(row(k)[i], row(k)[j]);
+        std::swap(row(i)[i], row(j)[j]);
         std::swap(v.members[size_t(i)], v.members[size_t(j)]);
         std::swap(v.place[size_t(v.members[size_t(i)])], v.place[size_t(v.members[size_t(j)])]);
     }
@@ -197,7 +229,7 @@ template <class T> struct Inverted {
             for (int t = 0; t < count; ++t) {
                 const double* p = row(n + t);
                 std::copy(p, p + n, &u[size_t(t * at)]);
-                for (int r = 0; r < count; ++r) a[t * BATCH + r] = p[n + r];
+                for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = p[n + r];
                 own[t] = 0;
                 v.place[size_t(v.members[size_t(n + t)])] = -1;
             }
