@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from etamu.core import cores
+from etamu.design.columns import Column
 from etamu.penalised import Engine, Prepared, alphas_from
 from etamu.solvers.abreast import Abreast
 from etamu.solvers.points import Point
+from etamu.sources import native
 from etamu.sources.access import is_narrow
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
@@ -23,9 +26,10 @@ _ALONE = (1e-19, 1e-15)  # share of the objective that may be left above its min
 _MANY = 500_000
 _ALONE_WHOLE = 1e-13  # the same where columns are held as floats
 _ROUGH = 1e-5  # the same on the way to it
-_SAMPLED, _SAMPLE_ROWS = 12, 12  # a sample is a row in so many, and so many rows per column at least
+_SAMPLED, _SAMPLE_ROWS = 16, 12  # a sample is a row in so many, and so many rows per column at least
 _NEAR_MOST = 400  # coefficients of which a sample's likelihood solution is worth its passes
-_STEPS = 12  # alphas on the way to one that is asked for alone
+_STEPS = 12  # alphas on the way to one that is asked for alone, at most
+_APART = (0.4, 0.7)  # how far they are from each other, in logarithms: of all rows, and of a sample
 
 
 def problem_size(problem: Problem | Streamed) -> int:
@@ -47,14 +51,14 @@ def solve_at(prepared: Prepared, alpha: float) -> Point:
     engine.left = left
     if straight or pieces.concave is not None or not pieces.l1.any():
         return engine.at(alpha)
-    return _down_to(engine, alpha)
+    return _down_to(engine, alpha, _APART[0])
 
 
-def _down_to(engine: Engine, alpha: float) -> Point:
+def _down_to(engine: Engine, alpha: float, apart: float) -> Point:
     """The solution at alpha by rough ones at a few larger alphas."""
     first = engine.first_alpha()
     if alpha < first:
-        count = int(min(_STEPS, 1 + math.ceil(math.log(first / max(alpha, 1e-12 * first)) / 0.4)))
+        count = int(min(_STEPS, 1 + math.ceil(math.log(first / max(alpha, 1e-12 * first)) / apart)))
         left, engine.left = engine.left, _ROUGH
         for a in alphas_from(first, count + 1, max(alpha, 1e-12 * first) / first)[1:-1]:
             engine.pass_by(float(a))
@@ -70,13 +74,13 @@ def _by_sample(prepared: Prepared, alpha: float) -> Point | None:
     count = max(problem.rows // _SAMPLED, _SAMPLE_ROWS * problem.design.width)
     if 2 * count > problem.rows or not is_narrow(problem):
         return None
-    some = _some_rows(problem, count)
+    some = _some_rows(problem, count, prepared.control.threads or cores())
     if some.weight is not None and not np.count_nonzero(some.weight) > 0.5 * count:  # the rows that count lie elsewhere
         return None
     rough = prepared.on(some).columns()
     rough.begin()
     rough.left = _ROUGH
-    start = _down_to(rough, alpha * math.sqrt(problem.rows / count))  # below that a sample fits its own noise
+    start = _down_to(rough, alpha * math.sqrt(problem.rows / count), _APART[1])  # below that a sample fits its own noise
     engine = prepared.columns()
     assert isinstance(engine, Abreast)  # as is_narrow says
     engine.left = _ALONE_WHOLE
@@ -84,7 +88,7 @@ def _by_sample(prepared: Prepared, alpha: float) -> Point | None:
     return engine.at(alpha)
 
 
-def _some_rows(problem: Problem, count: int) -> Problem:
+def _some_rows(problem: Problem, count: int, threads: int) -> Problem:
     """About so many of the rows, in stretches spread evenly over the whole."""
     stretch = min(64, problem.rows)
     starts = max(1, count // stretch)
@@ -98,7 +102,14 @@ def _some_rows(problem: Problem, count: int) -> Problem:
     def some(values: Array | None) -> Array | None:
         return None if values is None else of(values)
 
-    design = replace(problem.design, parts=problem.design.over(of), rows=starts * stretch)
+    whole = problem.design
+    found = native.thin(whole, starts, stretch, apart, threads)
+    parts = (
+        whole.over(of)
+        if found is None
+        else tuple(part if part.values is None else Column(part.name, found[:, j]) for j, part in enumerate(whole.parts) if isinstance(part, Column))
+    )
+    design = replace(whole, parts=parts, rows=starts * stretch)
     fields = {name: some(getattr(problem, name)) for name in ("y", "weight", "offset", "frequency")}
     return problem.change(design=design, **fields)
 

@@ -450,6 +450,17 @@ NB_MODULE(_native, m) {
         }
         return true;
     });
+    // Row j of `out` are stretches of column j, `apart` from the beginning of one to that of the next
+    m.def("thin", [](const Where& columns, const Fit& fit, int64_t rows, int64_t stretch, int64_t apart, int threads, Matrix out) {
+        const int64_t count = int64_t(out.shape(1)), stretches = stretch > 0 ? count / stretch : 0;
+        if (out.shape(0) != columns.shape(0) || stretches < 1 || stretches * stretch != count || apart < 0 || (stretches - 1) * apart + stretch > rows) throw std::invalid_argument("thin: sizes differ");
+        const std::vector<Column> read = to_columns(columns, fit);
+        nb::gil_scoped_release release;
+        shared_out(int64_t(read.size()), 4, int64_t(read.size()) * count > 100000 ? threads : 1, [&](int64_t low, int64_t high) {
+            for (int64_t j = low; j < high; ++j)
+                for (int64_t s = 0; s < stretches; ++s) active->gather(read[size_t(j)], s * apart, int(stretch), out.data() + j * count + s * stretch);
+        });
+    });
     m.def("place", [](const Where& columns, const Fit& fit, int64_t rows, int64_t most, bool centred, Array center, Array scale, int threads) {
         if (center.size() < columns.shape(0) || scale.size() < columns.shape(0) || rows < 1) throw std::invalid_argument("place: sizes differ");
         const std::vector<Column> read = to_columns(columns, fit);

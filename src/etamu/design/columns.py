@@ -207,12 +207,15 @@ class Design:
         """The design of some of its columns, in their order."""
         chosen = np.asarray(index, dtype=np.int64)
         parts: list[Part] = []
-        for at, part in self.placed():
-            within = chosen[(chosen >= at) & (chosen < at + len(part.names))] - at
-            if len(within) == len(part.names):
-                parts.append(part)
-            elif len(within):
-                parts.append(part.keep(within.tolist()))
+        if all(isinstance(part, Column) for part in self.parts):
+            parts += [self.parts[j] for j in chosen.tolist()]
+        else:
+            for at, part in self.placed():
+                within = chosen[(chosen >= at) & (chosen < at + len(part.names))] - at
+                if len(within) == len(part.names):
+                    parts.append(part)
+                elif len(within):
+                    parts.append(part.keep(within.tolist()))
         return Design(tuple(parts), self.rows, None if self.center is None else self.center[chosen], None if self.scale is None else self.scale[chosen])
 
     def block(self, rows: slice | np.ndarray, dtype: type = np.float64) -> np.ndarray[Any, Any]:

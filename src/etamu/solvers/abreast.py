@@ -161,6 +161,8 @@ class Abreast:
         seen = self._modelled()
         for trial in trials:  # whose model may have been another one
             seen[trial.step.at] = True
+        if self.soon == _NOW and any(trial.fresh for trial in trials):
+            seen[:] = True  # near enough for what the model lacks to show
         index = np.flatnonzero(seen)
         for site, trial, move, (deviance, found) in zip(moving, trials, moves, self.access.together(moves, self.information, index)):
             old, score = site.place.rows, site.place.score.copy()

@@ -21,7 +21,7 @@ from etamu.sources.layout import Layout, stored_design
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
 
-__all__ = ["INFORMATION", "Plan", "Terms", "addresses", "available", "deviances", "instruction_set", "place", "plan"]
+__all__ = ["INFORMATION", "Plan", "Terms", "addresses", "available", "deviances", "instruction_set", "place", "plan", "thin"]
 
 # address, stride, type, table, center, scale
 _Column = tuple[int, int, int, int, float, float]
@@ -82,6 +82,16 @@ def place(design: Design, most: int, centred: bool, center: Array, scale: Array,
     """Centre and scale of a design's single columns by up to ``most`` of its rows; whether all are finite, None without the core."""
     columns = None if core is None else addresses(replace(design, center=None, scale=None))
     return None if columns is None else bool(core.place(*columns, design.rows, most, centred, center, scale, threads))
+
+
+def thin(design: Design, stretches: int, stretch: int, apart: int, threads: int) -> Array | None:
+    """Stretches of the rows of a design, unscaled, ``apart`` from the beginning of one to that of the next; None where the core cannot read it."""
+    columns = None if core is None or len(design.parts) < design.width else addresses(replace(design, center=None, scale=None))
+    if columns is None:
+        return None
+    out = np.empty((design.width, stretches * stretch))
+    core.thin(*columns, design.rows, stretch, apart, threads, out)
+    return out.T
 
 
 class Plan:
