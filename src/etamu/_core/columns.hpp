@@ -75,7 +75,7 @@ void scan(const int16_t* const x[4], const int16_t* const next[4], const float* 
     }
 }
 
-// out[t][i] = sum_k x_ik u_tk over n rows, for C columns and N vectors of the columns' type; the columns that come next are asked for
+// out[i][t] = sum_k x_ik u_tk over n rows, for C columns and N vectors of the columns' type; the columns that come next are asked for
 template <class T, int N, int C> ETAMU_INLINE void products_of(const T* const* c, const T* const* next, const T* const* u, int64_t n, double (*out)[4]) {
     using R = std::conditional_t<std::is_same_v<T, float>, F, V>;
     constexpr int WIDE = ETAMU_BYTES / int(sizeof(T)), TWICE = N == 1 ? 2 : 1;  // registers of sums enough to hide each other's delay
@@ -94,39 +94,43 @@ template <class T, int N, int C> ETAMU_INLINE void products_of(const T* const* c
         }
         for (int h = 0; h < TWICE; ++h) for (int r = 0; r < C; ++r) __builtin_prefetch(next[r] + k + h * WIDE, 0, 3);
     }
-    for (int t = 0; t < N; ++t)
-        for (int r = 0; r < C; ++r) {
-            R all = s[0][t][r];
-            if (TWICE == 2) all += s[TWICE - 1][t][r];
-            double total = sum(all);
-            for (int64_t e = k; e < n; ++e) total += double(c[r][e]) * double(u[t][e]);
-            out[t][r] = total;
-        }
+    if (TWICE == 2) for (int t = 0; t < N; ++t) for (int r = 0; r < C; ++r) s[0][t][r] += s[TWICE - 1][t][r];
+    for (int r = 0; r < 4; ++r) for (int t = 0; t < 4; ++t) out[r][t] = 0;
+    for (int r = 0; r < C; ++r) add_sums(s[0][0][r], s[0][N > 1 ? 1 : 0][r], s[0][N > 2 ? 2 : 0][r], s[0][N > 3 ? 3 : 0][r], out[r]);
+    for (; k < n; ++k) for (int t = 0; t < N; ++t) for (int r = 0; r < C; ++r) out[r][t] += double(c[r][k]) * double(u[t][k]);
 }
 
-template <class T, int N> void products_with(const T* const* x, int64_t at, int count, const T* const* u, int64_t n, double* const* out) {
-    constexpr int C = N < 4 ? 4 : 3;  // so that the sums fit 16 registers
-    for (int i = 0; i < count; i += C) {
-        const T *c[C], *next[C];
-        for (int r = 0; r < C; ++r) c[r] = x[std::min(i + r, count - 1)] + at, next[r] = x[std::min(i + C + r, count - 1)] + at;
-        double found[N][4];
-        products_of<T, N, C>(c, next, u, n, found);
-        for (int t = 0; t < N; ++t) for (int r = 0; r < std::min(C, count - i); ++r) out[t][i + r] += found[t][r];
+// What `many` vectors, as four at a time, meet in the columns c, of which `count` are to be added to `out` from the i-th on
+template <class T, int C>
+void products_with(const T* const* c, const T* const* next, int count, const T* const* u, int many, int64_t n, double* const* out, int i) {
+    for (int t = 0; t < many; t += 4) {
+        const int few = std::min(4, many - t);
+        const T* const* then = t + 4 < many ? c : next;  // asked for once
+        double found[4][4];
+        if (few == 4) products_of<T, 4, 3>(c, then, u + t, n, found);
+        else if (few == 3) products_of<T, 3, C>(c, then, u + t, n, found);
+        else if (few == 2) products_of<T, 2, C>(c, then, u + t, n, found);
+        else products_of<T, 1, C>(c, then, u + t, n, found);
+        for (int s = 0; s < few; ++s) for (int r = 0; r < count; ++r) out[t + s][i + r] += found[r][s];
     }
 }
 
 // out[t][i] += sum_k x_ik v_tk over n rows from `first` on, at most CHUNK, which begin `at` entries into the columns: products of the
-// columns' type, each column read once for four v
+// columns' type, each column read once for as many v as stay in the cache
 template <class T>
 void add_products(const T* const* x, int64_t at, int count, const double* const* v, int vectors, int64_t first, int64_t n, double* const* out) {
-    constexpr int MOST = 4;
+    constexpr int MOST = 12;
     alignas(64) T u[MOST][CHUNK];
-    const T* w[MOST] = {u[0], u[1], u[2], u[3]};
+    const T* w[MOST];
+    for (int t = 0; t < MOST; ++t) w[t] = u[t];
     for (int begin = 0; begin < vectors; begin += MOST) {
-        const int many = std::min(MOST, vectors - begin);
+        const int many = std::min(MOST, vectors - begin), C = many < 4 ? 4 : 3;  // columns at once, so that the sums fit 16 registers
         for (int t = 0; t < many; ++t) for (int64_t k = 0; k < n; ++k) u[t][k] = T(v[begin + t][first + k]);
-        const auto with = many == 1 ? products_with<T, 1> : many == 2 ? products_with<T, 2> : many == 3 ? products_with<T, 3> : products_with<T, 4>;
-        with(x, at, count, w, n, out + begin);
+        for (int i = 0; i < count; i += C) {
+            const T *c[4], *next[4];
+            for (int r = 0; r < C; ++r) c[r] = x[std::min(i + r, count - 1)] + at, next[r] = x[std::min(i + C + r, count - 1)] + at;
+            (C == 4 ? products_with<T, 4> : products_with<T, 3>)(c, next, std::min(C, count - i), w, many, n, out + begin, i);
+        }
     }
 }
 

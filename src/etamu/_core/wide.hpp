@@ -1,32 +1,13 @@
 // A design read column by column: every column in 16 bits to be scanned, and those taken, exactly.
 #pragma once
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <stdexcept>
 #include <vector>
 #include "arrow.hpp"
 #include "core.hpp"
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "memory.hpp"
 
 namespace etamu {
-
-template <class T> struct Aligned {
-    std::unique_ptr<T, void (*)(void*)> data{nullptr, std::free};
-    void reserve(size_t count) {
-        constexpr size_t PAGE = size_t(1) << 21;
-        const size_t bytes = (count * sizeof(T) + 63) / 64 * 64 + 64;
-        const bool large = bytes >= 2 * PAGE;
-        data.reset(static_cast<T*>(large ? std::aligned_alloc(PAGE, (bytes + PAGE - 1) / PAGE * PAGE) : std::aligned_alloc(64, bytes)));
-        if (!data) throw std::bad_alloc();
-#if defined(__linux__)
-        if (large) madvise(data.get(), bytes, MADV_HUGEPAGE);  // many columns at once are more pages than the processor keeps in mind
-#endif
-    }
-    T* get() const { return data.get(); }
-};
 
 // Sparse columns (CSC); without values every entry is 1.
 struct SparseColumns {

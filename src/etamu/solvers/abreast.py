@@ -86,11 +86,13 @@ class Abreast:
     def _room(self) -> Rows:
         return self.spare.pop() if self.spare else Rows(self.access.empty(), self.access.empty(), self.access.empty())
 
-    def _evaluated(self, b: Array) -> Place:
-        """The place of those coefficients, and of nothing that was known before."""
+    def _evaluated(self, b: Array, look: Array | None = None) -> Place:
+        """The place of those coefficients, and of nothing that was known before; ``look`` says at which columns beside those that are not 0, or at all."""
         rows, empty = self._room(), self.access.empty()
-        deviance, score = self.access.together([Move(Rows(empty, empty, empty), b, rows)], self.information, self.every)[0]
-        return Place(b, score, np.ones(len(b), dtype=bool), deviance, rows, self._few(rows))
+        seen = np.ones(len(b), dtype=bool) if look is None else look | (b != 0)
+        index, score = np.flatnonzero(seen), np.zeros(len(b))
+        deviance, score[index] = self.access.together([Move(Rows(empty, empty, empty), b, rows)], self.information, index)[0]
+        return Place(b, score, seen, deviance, rows, self._few(rows))
 
     def _few(self, rows: Rows) -> Array:
         self.model.moved()
@@ -279,9 +281,10 @@ class Abreast:
 
     def begin(self) -> None:
         """The fit of the columns without an l1 penalty, and with it where the path begins."""
-        place = self._evaluated(self.origin)
+        free = self.pieces.l1 == 0
+        place = self._evaluated(self.origin, free)
         if not math.isfinite(place.deviance):
-            place = self._evaluated(self.bounds.nearest(self.begins()))
+            place = self._evaluated(self.bounds.nearest(self.begins()), free)
         site = self.here = self._site(0.0, place, np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2)
         site.left = max(1e-20, self.access.noise)
         self.null = 0.5 * self._solved(site).place.deviance / self.weight_sum
