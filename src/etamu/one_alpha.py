@@ -90,7 +90,7 @@ def _by_sample(prepared: Prepared, alpha: float) -> Point | None:
 
 def _some_rows(problem: Problem, count: int, threads: int) -> Problem:
     """About so many of the rows, in stretches spread evenly over the whole."""
-    stretch = min(64, problem.rows)
+    stretch = min(128, problem.rows)
     starts = max(1, count // stretch)
     apart = problem.rows // starts
 

@@ -80,10 +80,10 @@ def penalised_fit(built: Ingredients, problem: Problem | Streamed, penalty: Any,
 
 def _solution(prepared: Prepared, point: Point, gamma: Array, control: Control) -> Solution:
     """The solution as solvers of fits give it: with the sums at it, and the information where a covariance is made of it."""
-    order, problem, beta = (2 if prepared.pieces.smooth else 0), prepared.problem, gamma
+    order, problem, beta = (2 if prepared.pieces.smooth else 1), prepared.problem, gamma
     used = np.flatnonzero(gamma)
-    if order == 0 and isinstance(problem, Problem) and problem.equations is None and len(used):  # the others add nothing to the predictor
-        problem, beta = problem.keep(used.tolist()), gamma[used]
+    if order == 1 and isinstance(problem, Problem) and problem.equations is None and problem.within is None and len(used):
+        order, problem, beta = 0, problem.keep(used.tolist()), gamma[used]  # the others add nothing to the predictor, and nobody asks for the score
     sums = open_source(problem, control.threads).sum(Request(beta, order, control.information))
     status = Status.CONVERGED if point.converged else Status.MAX_ITERATIONS
     return Solution(gamma, sums, status, (Step(sums.n, order, "double", sums.deviance, None, f"{point.steps} proximal steps before"),), 0.0, np.inf)

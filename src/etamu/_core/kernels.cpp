@@ -66,9 +66,9 @@ Layout layout_of(const Problem& problem) {
 // cleared once, and again for a shorter block.
 class Block {
   public:
-    // beta: of one equation, spread; null where eta is not wanted or there are several
-    Block(const Problem& problem, const Task& task, Scratch& s, const double* beta)
-        : problem(problem), s(s), layout(layout_of(problem)), x(layout.columns, padded(int(task.block))), packing(problem, layout.constant, x, beta) {
+    // beta: of one equation, spread; null where eta is not wanted or there are several.  `kept`: whether the rows are asked for beside eta
+    Block(const Problem& problem, const Task& task, Scratch& s, const double* beta, bool kept = true)
+        : problem(problem), s(s), layout(layout_of(problem)), x(layout.columns, padded(int(task.block))), packing(problem, layout.constant, x, beta, kept) {
         x.x = s.x.at_least(x.size() + TALL);
         x.rows = 0;
         if (s.cells.size() < problem.groups.size()) s.cells.resize(problem.groups.size());
@@ -348,7 +348,7 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
     const int columns = int(problem.columns.size()), q = problem.equations;
     const int64_t wide = width(columns), length = layout.columns + W;
     const double* beta = spread(s, layout, task.beta, q, length);
-    Block block(problem, task, s, q == 1 ? beta : nullptr);
+    Block block(problem, task, s, q == 1 ? beta : nullptr, q > 1 || task.order > 0);
     Information information(block, task, result, wide);
     Totals totals;
     double n = 0, weights = 0;
@@ -390,7 +390,7 @@ void predictor(const Problem& problem, const Task& task, double* eta) {
     const int q = problem.equations;
     const int64_t length = layout.columns + W;
     const double* beta = spread(s, layout, task.beta, q, length);
-    Block block(problem, task, s, q == 1 ? beta : nullptr);
+    Block block(problem, task, s, q == 1 ? beta : nullptr, q > 1);
     each_block(task, [&](int64_t first, int count) {
         const int rows = padded(count);
         load_extra(problem, first, count, rows, s.rows);

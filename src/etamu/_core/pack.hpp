@@ -101,13 +101,13 @@ inline void copy_rows(const char* from, int64_t stride, int width, const double*
 }
 
 // Up to L columns that lie each on its own: read one by one into `turn`, then turned; x times `beta` is added to eta.  The
-// `last` of a panel may fill its register with zeros.
+// `last` of a panel may fill its register with zeros; without `to` nothing but eta is asked for.
 inline void pack_turned(const Column* c, int width, bool last, int64_t first, int count, int rows, double* turn, double* to, const double* beta, double* eta) {
     for (int j = 0; j < width; ++j) {
         gather_column(c[j], first, count, turn + j * int64_t(rows));
         std::fill(turn + j * int64_t(rows) + count, turn + (j + 1) * int64_t(rows), 0.0);
     }
-    if (width < L && !last) {
+    if (to && width < L && !last) {
         for (int j = 0; j < width; ++j)
             for (int k = 0; k < count; ++k) {
                 to[int64_t(k) * W + j] = turn[j * int64_t(rows) + k];
@@ -125,6 +125,7 @@ inline void pack_turned(const Column* c, int width, bool last, int64_t first, in
             e += v[s] * b[s];
         }
         store(eta + k, e);
+        if (!to) continue;
         transpose(v);
         for (int s = 0; s < L; ++s) store(to + int64_t(k + s) * W, v[s]);
     }
@@ -182,8 +183,9 @@ class Ahead {
 // How the columns from `begin` on come into the panels: runs as they lie, other columns a few at a time.
 class Packing {
   public:
-    // beta: the coefficients that eta is formed with on the way, in the order of the panels, or null
-    Packing(const Problem& problem, int begin, const Panels<double>& like, const double* beta) : columns(problem.columns), beta(beta ? beta : zeros(like)) {
+    // beta: the coefficients that eta is formed with on the way, in the order of the panels, or null; `kept`: whether more than eta is asked
+    // for, without which columns that lie each on its own do not come into the panels
+    Packing(const Problem& problem, int begin, const Panels<double>& like, const double* beta, bool kept) : columns(problem.columns), beta(beta ? beta : zeros(like)), kept(kept) {
         for (int g = 0; g < like.count(); ++g)
             for (int at = 0, n; at < like.used(g); at += n) {
                 const int j = begin + like.start(g) + at, room = like.used(g) - at;
@@ -210,11 +212,11 @@ class Packing {
     // Rows [first, first + count); rows past `count` become zero.  `ready(k)` is told when the 2 L rows from k on are
     // complete, while they are still in the first-level cache.  turn: room for L columns.
     template <class Ready> void read(int64_t first, int count, const Panels<double>& out, double* turn, double* eta, Ready ready) const {
-        if (count < out.rows)
+        if (count < out.rows && kept)
             for (int g = 0; g < out.count(); ++g) std::fill(out.panel(g) + int64_t(count) * W, out.panel(g) + int64_t(out.rows) * W, 0.0);
         for (const Piece& p : singles)
             pack_turned(&columns[p.column], p.width, p.at % L == 0 && p.at + p.width == out.used(p.panel), first, count, out.rows, turn,
-                        out.panel(p.panel) + p.at, beta + out.start(p.panel) + p.at, eta);
+                        kept ? out.panel(p.panel) + p.at : nullptr, beta + out.start(p.panel) + p.at, eta);
         for (int k = 0; k < out.rows; k += 2 * L) {
             V sums[2 * L];
             for (size_t i = 0; i < runs.size(); ++i) {
@@ -242,6 +244,7 @@ class Packing {
     }
     std::vector<double> none;
     const double* beta;
+    const bool kept;
     std::vector<Piece> runs, singles;
     std::vector<double> center, scale, run_beta;
 };

@@ -35,6 +35,7 @@ Array = np.ndarray[Any, Any]
 Addresses = tuple[Array, Array]  # address, stride, type and table of each column; its centre and scale
 Terms = Callable[[Problem, slice, Array], RowTerms]  # of some rows of a problem, at their predictors
 _ROWS_PER_TURN = 8192
+_NARROW, _ROWS_ALONE = 64, 1024  # columns that are few, and rows at a time of more of which nothing but eta is asked for
 
 
 def available() -> bool:
@@ -162,7 +163,8 @@ class Plan:
 
         The ranges between edges are what threads share out and what is added in order.
         """
-        block = block or self.block
+        alone = request.order == 0 and self.problem.equations is None and self.problem.design.width > _NARROW  # eta is made column by column
+        block = block or (_ROWS_ALONE if alone else self.block)
         beta, cells = self.layout.split(request.beta)
         scalars, score, information, out = self._outputs(request.order)
         observed, single = INFORMATION[request.information], int(request.arithmetic == "single")
