@@ -191,8 +191,9 @@ template <class C, class W> void gram_columns(const C* const* x, int64_t piece, 
 
 constexpr int TOGETHER = 8;  // columns added while a row's sums are in registers
 
-// out[t][k] += sum_j b_tj x_jk over n rows for N moves of so many columns, each read once
-template <class T, int N> ETAMU_INLINE void add_some(const T* const* c, const T* const* next, const double (*b)[TOGETHER], int64_t n, double* const* out) {
+// out[t][k] = base[t][k] + sum_j b_tj x_jk over n rows for N moves of so many columns, each read once
+template <class T, int N>
+ETAMU_INLINE void add_some(const T* const* c, const T* const* next, const double (*b)[TOGETHER], int64_t n, const double* const* base, double* const* out) {
     V f[N][TOGETHER];
     for (int t = 0; t < N; ++t) for (int r = 0; r < TOGETHER; ++r) f[t][r] = V{} + b[t][r];
     int64_t k = 0;
@@ -201,16 +202,21 @@ template <class T, int N> ETAMU_INLINE void add_some(const T* const* c, const T*
         for (int r = 0; r < TOGETHER; ++r) x[r] = wide(c[r] + k);
         if (k % (64 / int(sizeof(T))) == 0) for (int r = 0; r < TOGETHER; ++r) __builtin_prefetch(next[r] + k, 0, 3);
         for (int t = 0; t < N; ++t) {
-            V sums = load(out[t] + k);
+            V sums = load(base[t] + k);
             for (int r = 0; r < TOGETHER; ++r) sums += f[t][r] * x[r];
             std::memcpy(out[t] + k, &sums, sizeof sums);
         }
     }
     for (; k < n; ++k)
-        for (int t = 0; t < N; ++t) for (int r = 0; r < TOGETHER; ++r) out[t][k] += b[t][r] * double(c[r][k]);
+        for (int t = 0; t < N; ++t) {
+            double sum = base[t][k];
+            for (int r = 0; r < TOGETHER; ++r) sum += b[t][r] * double(c[r][k]);
+            out[t][k] = sum;
+        }
 }
 
-template <class T, int N> void add_with(const T* const* x, int64_t at, const double* const* b, int count, int64_t n, double* const* out) {
+template <class T, int N>
+void add_with(const T* const* x, int64_t at, const double* const* b, int count, int64_t n, const double* const* base, double* const* out) {
     for (int j = 0; j < count; j += TOGETHER) {
         const T *c[TOGETHER], *next[TOGETHER];
         double f[N][TOGETHER];
@@ -218,18 +224,20 @@ template <class T, int N> void add_with(const T* const* x, int64_t at, const dou
             c[r] = x[std::min(j + r, count - 1)] + at, next[r] = x[std::min(j + TOGETHER + r, count - 1)] + at;
             for (int t = 0; t < N; ++t) f[t][r] = j + r < count ? b[t][j + r] : 0.0;
         }
-        add_some<T, N>(c, next, f, n, out);
+        add_some<T, N>(c, next, f, n, j ? out : base, out);
     }
 }
 
-// out[t][k] += sum_j b_tj x_jk for n rows that begin `at` entries into the columns, in doubles: what is added up move by move must stay
-// that of the coefficients
-template <class T> void add_columns(const T* const* x, int64_t at, const double* const* b, int moves, int count, int64_t n, double* const* out) {
+// out[t][k] = base[t][k] + sum_j b_tj x_jk for n rows that begin `at` entries into the columns, in doubles: what is added up move by move
+// must stay that of the coefficients.  A base may be its own sum
+template <class T>
+void add_columns(const T* const* x, int64_t at, const double* const* b, int moves, int count, int64_t n, const double* const* base, double* const* out) {
     constexpr int MOST = 4;
     for (int begin = 0; begin < moves; begin += MOST) {
         const int many = std::min(MOST, moves - begin);
         const auto with = many == 1 ? add_with<T, 1> : many == 2 ? add_with<T, 2> : many == 3 ? add_with<T, 3> : add_with<T, 4>;
-        with(x, at, b + begin, count, n, out + begin);
+        with(x, at, b + begin, count, n, base + begin, out + begin);
+        for (int t = begin; !count && t < begin + many; ++t) if (out[t] != base[t]) std::copy(base[t], base[t] + n, out[t]);
     }
 }
 

@@ -147,7 +147,7 @@ class Wide {
         shared_out(rows, std::max<int64_t>(256, (rows / 64 + 63) / 64 * 64), rows * int64_t(x.size()) > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
             const double* by = f.data();
             double* to = out + first;
-            kernels.add_columns(x.data(), first, &by, 1, int(x.size()), last - first, &to);
+            kernels.add_columns(x.data(), first, &by, 1, int(x.size()), last - first, &to, &to);
         });
     }
 
@@ -298,8 +298,9 @@ class Wide {
         if (jobs[0].problem) {
             shared_out(rows, run / 2, rows * int64_t(many * moving.size()) > 50000 ? threads : 1, [&](int64_t first, int64_t last) {
                 std::vector<double*> eta;
-                for (const Job& job : jobs) eta.push_back(job.eta + first), std::copy(job.base + first, job.base + last, job.eta + first);
-                add(moving.data(), entry(first), b.data(), int(many), int(moving.size()), last - first, eta.data());
+                std::vector<const double*> base;
+                for (const Job& job : jobs) eta.push_back(job.eta + first), base.push_back(job.base + first);
+                add(moving.data(), entry(first), b.data(), int(many), int(moving.size()), last - first, base.data(), eta.data());
             });
             for (const Job& job : jobs) kernels.rows(*job.problem, job.eta, 0, rows, information, job.v, job.h, job.sums);
         }
@@ -338,12 +339,13 @@ class Wide {
         std::vector<double> part(size_t(stretches) * many * width, 0.0);  // of each stretch and job: its sums, then the products
         shared_out(rows, stretch, rows * int64_t(many * (width + 16)) > 30000 ? threads : 1, [&](int64_t first, int64_t last) {
             std::vector<double*> out, eta(many);
+            std::vector<const double*> base(many);
             for (size_t t = 0; t < many; ++t) out.push_back(part.data() + (size_t(first / stretch) * many + t) * width + 2);
             for (int64_t k = first; k < last; k += run) {
                 const int64_t stop = std::min(k + run, last), from = entry(k);
                 if (stored && goes) {
-                    for (size_t t = 0; t < many; ++t) eta[t] = jobs[t].eta + k, std::copy(jobs[t].base + k, jobs[t].base + stop, eta[t]);
-                    add(moving.data(), from, b.data(), int(many), int(moving.size()), stop - k, eta.data());
+                    for (size_t t = 0; t < many; ++t) eta[t] = jobs[t].eta + k, base[t] = jobs[t].base + k;
+                    add(moving.data(), from, b.data(), int(many), int(moving.size()), stop - k, base.data(), eta.data());
                 }
                 for (size_t t = 0; goes && t < many; ++t) {
                     const Job& job = jobs[t];
