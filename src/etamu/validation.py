@@ -265,21 +265,38 @@ def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judg
 
 def _predictors(part: Problem, held: list[Array], beta: list[Array], classes: tuple[int, ...]) -> list[Array]:
     """For each fold the predictors of its rows at each alpha, (rows, n_alphas) or (rows, n_alphas, classes)."""
-    plain, width = replace(part.design, center=None, scale=None), part.design.width
+    plain = replace(part.design, center=None, scale=None)
+    every = _at_once(plain, held, beta)
+    joined = _block_by_block(plain, held, beta) if every is None else [every[rows] for rows in held]
+    if part.offset is not None:
+        offset = np.asarray(part.offset, dtype=float)
+        joined = [eta + offset[rows, None] for eta, rows in zip(joined, held)]
+    return [eta.reshape(len(eta), -1, *classes) for eta in joined]
+
+
+def _at_once(plain: Design, held: list[Array], beta: list[Array]) -> Array | None:
+    """The predictors of every row by the one fold that holds it, or None where several do or the core cannot read the columns."""
+    fold = np.full(plain.rows, -1, dtype=np.int32)
+    for k, own in enumerate(held):
+        if (fold[own] >= 0).any():
+            return None
+        fold[own] = k
+    return native.predictors(plain, fold, np.array(beta), cores())
+
+
+def _block_by_block(plain: Design, held: list[Array], beta: list[Array]) -> list[Array]:
+    """The predictors of each fold's rows in NumPy."""
+    width = plain.width
     out: list[list[Array]] = [[] for _ in beta]
     step = max(64, 2_000_000 // max(width, 1))
-    for a in range(0, part.rows, step):
-        rows = slice(a, min(a + step, part.rows))
+    for a in range(0, plain.rows, step):
+        rows = slice(a, min(a + step, plain.rows))
         sparse = width > 2_000 and not all(isinstance(p, Column) for p in plain.parts)
         x = None if sparse else plain.block(rows)
         for k, own in enumerate(held):
             if own[rows].any():
                 out[k].append(plain.predictor(rows, beta[k])[own[rows]] if x is None else x.T.compress(own[rows], axis=1).T @ beta[k])
-    joined = [np.concatenate(found) if found else np.empty((0, beta[0].shape[1])) for found in out]
-    if part.offset is not None:
-        offset = np.asarray(part.offset, dtype=float)
-        joined = [eta + offset[rows, None] for eta, rows in zip(joined, held)]
-    return [eta.reshape(len(eta), -1, *classes) for eta in joined]
+    return [np.concatenate(found) if found else np.empty((0, beta[0].shape[1])) for found in out]
 
 
 # ---- metrics ------------------------------------------------------------------------------------------------------

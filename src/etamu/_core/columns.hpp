@@ -189,6 +189,45 @@ template <class C, class W> void gram_columns(const C* const* x, int64_t piece, 
     }
 }
 
+// out[k, :] = sum_j x_jk beta[f_k, j, :] for `count` rows from `first` on, f_k being the fold of the k-th of them; rows of none, whose f is
+// negative, are left alone.  beta: (folds, p, wide), wide a whole number of registers; out: (count, wide).  x: room for (p, count), four: for (p, 4)
+template <int S> ETAMU_INLINE void predict_four(const double* four, const double* beta, int p, int64_t wide, double* const* out) {
+    V sums[4][S] = {};
+    for (int j = 0; j < p; ++j) {
+        V b[S];
+        for (int s = 0; s < S; ++s) b[s] = load(beta + j * wide + s * L);
+        for (int r = 0; r < 4; ++r) {
+            const V x = all(four[4 * j + r]);
+            for (int s = 0; s < S; ++s) sums[r][s] += x * b[s];
+        }
+    }
+    for (int r = 0; r < 4; ++r) for (int s = 0; s < S; ++s) store(out[r] + s * L, sums[r][s]);
+}
+
+void predict(const Column* columns, int p, int64_t first, int count, const int32_t* fold, int folds, const double* beta, int64_t wide, double* x, double* four, double* out) {
+    for (int j = 0; j < p; ++j) gather_column(columns[j], first, count, x + int64_t(j) * count);
+    std::vector<int> rows;
+    for (int f = 0; f < folds; ++f) {
+        rows.clear();
+        for (int k = 0; k < count; ++k) if (fold[k] == f) rows.push_back(k);
+        for (size_t i = 0; i < rows.size(); i += 4) {
+            double* to[4];
+            for (int r = 0; r < 4; ++r) {  // the last row again where there are fewer
+                const int k = rows[std::min(i + size_t(r), rows.size() - 1)];
+                to[r] = out + k * wide;
+                for (int j = 0; j < p; ++j) four[4 * j + r] = x[int64_t(j) * count + k];
+            }
+            const double* own = beta + int64_t(f) * p * wide;
+            for (int64_t a = 0; a < wide; a += 3 * L) {
+                double* at[4] = {to[0] + a, to[1] + a, to[2] + a, to[3] + a};
+                if (wide - a >= 3 * L) predict_four<3>(four, own + a, p, wide, at);
+                else if (wide - a == 2 * L) predict_four<2>(four, own + a, p, wide, at);
+                else predict_four<1>(four, own + a, p, wide, at);
+            }
+        }
+    }
+}
+
 constexpr int TOGETHER = 8;  // columns added while a row's sums are in registers
 
 // out[t][k] = base[t][k] + sum_j b_tj x_jk over n rows for N moves of so many columns, each read once

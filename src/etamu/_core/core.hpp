@@ -147,6 +147,7 @@ struct Kernels {
     void (*exact_gram_of_floats)(const float* const* x, int64_t piece, int64_t stride, const double* w, int64_t rows, int first, int last, int low, int high, double* g, int64_t ld);
     void (*add_columns)(const double* const* x, int64_t at, const double* const* b, int moves, int count, int64_t n, const double* const* base, double* const* out);
     void (*add_columns_of_floats)(const float* const* x, int64_t at, const double* const* b, int moves, int count, int64_t n, const double* const* base, double* const* out);
+    void (*predict)(const Column* columns, int p, int64_t first, int count, const int32_t* fold, int folds, const double* beta, int64_t wide, double* x, double* four, double* out);
     void (*function)(int which, const double* x, double* out, int64_t n);
     void (*peak)(int arithmetic, int64_t loops, double* out);
 };

@@ -587,7 +587,7 @@ void peak(int arithmetic, int64_t loops, double* out) {
 
 namespace etamu {
 const Kernels& ETAMU_KERNELS() {
-    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, terms, forms, accumulate, place, range, factor, solve, quadratic, inverse, rows_at, descend, gather_column, quantise, scan, dot, send, add_products<double>, add_products<float>, gram_columns<float, float>, gram_columns<double, double>, gram_columns<float, double>, add_columns<double>, add_columns<float>, function, peak};
+    static const Kernels table{ETAMU_NAME, L, width, weights_width, pass, predictor, terms, forms, accumulate, place, range, factor, solve, quadratic, inverse, rows_at, descend, gather_column, quantise, scan, dot, send, add_products<double>, add_products<float>, gram_columns<float, float>, gram_columns<double, double>, gram_columns<float, double>, add_columns<double>, add_columns<float>, predict, function, peak};
     return table;
 }
 }  // namespace etamu

@@ -450,6 +450,23 @@ NB_MODULE(_native, m) {
         }
         return true;
     });
+    // What rows are predicted to be by the coefficients of the folds that they are of: beta is (folds, columns, how many), out (rows, how many)
+    m.def("predict", [](const Where& columns, const Fit& fit, Wanted fold, nb::ndarray<double, nb::ndim<3>, nb::c_contig, nb::device::cpu> beta, int threads, Matrix out) {
+        const size_t folds = beta.shape(0), p = columns.shape(0), many = beta.shape(2), rows = fold.size();
+        if (beta.shape(1) != p || out.shape(0) != rows || out.shape(1) != many) throw std::invalid_argument("predict: sizes differ");
+        const std::vector<Column> read = to_columns(columns, fit);
+        const size_t wide = (many + size_t(active->lanes) - 1) / size_t(active->lanes) * size_t(active->lanes);
+        std::vector<double> padded(folds * p * wide, 0.0);
+        for (size_t i = 0; i < folds * p; ++i) std::copy(beta.data() + i * many, beta.data() + (i + 1) * many, padded.data() + i * wide);
+        const int64_t block = std::min<int64_t>(128, std::max<int64_t>(8, 32768 / std::max<int64_t>(1, int64_t(p)) / 4 * 4));  // rows whose columns stay in the cache
+        nb::gil_scoped_release release;
+        shared_out(int64_t(rows), block, threads, [&](int64_t first, int64_t last) {
+            const int count = int(last - first);
+            std::vector<double> x(p * size_t(count)), four(4 * p), found(size_t(count) * wide);
+            active->predict(read.data(), int(p), first, count, fold.data() + first, int(folds), padded.data(), int64_t(wide), x.data(), four.data(), found.data());
+            for (int k = 0; k < count; ++k) std::copy(found.data() + size_t(k) * wide, found.data() + size_t(k) * wide + many, out.data() + size_t(first + k) * many);
+        });
+    });
     // Row j of `out` are stretches of column j, `apart` from the beginning of one to that of the next
     m.def("thin", [](const Where& columns, const Fit& fit, int64_t rows, int64_t stretch, int64_t apart, int threads, Matrix out) {
         const int64_t count = int64_t(out.shape(1)), stretches = stretch > 0 ? count / stretch : 0;

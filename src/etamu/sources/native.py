@@ -21,7 +21,7 @@ from etamu.sources.layout import Layout, stored_design
 from etamu.sources.problem import Problem, block_rows
 from etamu.sums import Request, Sums
 
-__all__ = ["INFORMATION", "Plan", "Terms", "addresses", "available", "deviances", "instruction_set", "place", "plan", "thin"]
+__all__ = ["INFORMATION", "Plan", "Terms", "addresses", "available", "deviances", "instruction_set", "place", "plan", "predictors", "thin"]
 
 # address, stride, type, table, center, scale
 _Column = tuple[int, int, int, int, float, float]
@@ -93,6 +93,19 @@ def thin(design: Design, stretches: int, stretch: int, apart: int, threads: int)
     out = np.empty((design.width, stretches * stretch))
     core.thin(*columns, design.rows, stretch, apart, threads, out)
     return out.T
+
+
+def predictors(design: Design, fold: Array, beta: Array, threads: int) -> Array | None:
+    """Eta of each row by the coefficients of its fold, (rows, how many); ``beta`` is (folds, p, how many), and rows of no fold, -1, get anything.
+
+    None where the core cannot read the design.
+    """
+    columns = None if core is None or not all(isinstance(part, Column) for part in design.parts) else addresses(design)
+    if columns is None:
+        return None
+    out = np.zeros((design.rows, beta.shape[2]))
+    core.predict(*columns, fold, np.ascontiguousarray(beta), threads, out)
+    return out
 
 
 class Plan:
