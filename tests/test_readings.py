@@ -110,6 +110,34 @@ def test_the_gram_of_columns_held(n, held):
         np.testing.assert_allclose(out[:11, :11], exact, rtol=0, atol=tolerance * np.abs(exact).max())
 
 
+@pytest.mark.parametrize("held", ["floats", "doubles"], indirect=True)
+@pytest.mark.parametrize("rows", [slice(0, 3000), slice(2048, 4096), slice(4000, 9000), slice(5120, 5121), slice(0, 9000)])
+def test_stretches_without_weight_add_nothing(rows, held):
+    X, problem, _ = opened(9000, 11, "poisson", held)
+    problem.weight[rows] = 0.0
+    columns = access.open_columns(problem, 2)
+    found = access.Access(columns, problem)
+    if not columns.whole:
+        found.take(np.arange(11))
+    start, to = (Rows(found.empty(), found.empty(), found.empty()) for _ in range(2))
+    move = Move(start, 0.1 * np.cos(np.arange(11.0)), to)
+    ((deviance, score),) = found.together([move], "expected", np.arange(11))
+    mu = np.exp(X @ move.by)
+    v = problem.weight * (problem.y - mu)
+    y = problem.y
+    unit = 2 * (np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0) / mu), 0.0) - (y - mu))
+    np.testing.assert_allclose(deviance, problem.weight @ unit, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(to.v[:9000], v, rtol=0, atol=1e-5)
+    assert not to.v[:9000][rows].any()
+    assert not to.h[:9000][rows].any()
+    np.testing.assert_allclose(score, X.T @ v, rtol=0, atol=1e-3)
+    weight, out = found.empty(), np.zeros((11, 11), dtype=np.float32)
+    weight[:9000] = problem.weight
+    found.gram(weight, np.arange(11, dtype=np.int32), 0, out)
+    exact = X.T @ (problem.weight[:, None] * X)
+    np.testing.assert_allclose(out, exact, rtol=0, atol=2e-6 * np.abs(exact).max() + 1e-12)
+
+
 def test_floats_are_taken_once(monkeypatch):
     if core is None:
         pytest.skip("the core was not built")

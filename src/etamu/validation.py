@@ -27,7 +27,7 @@ from etamu.rows import multinomial_terms
 from etamu.solvers.base import Control
 from etamu.solvers.points import Point
 from etamu.sources import native
-from etamu.sources.access import Access, open_columns
+from etamu.sources.access import Access, is_narrow, open_columns
 from etamu.sources.problem import Problem
 from etamu.sources.shared import over_rows, side_by_side
 from etamu.sources.streamed import Streamed
@@ -220,7 +220,7 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
         def weigh(part: Problem, first: int) -> Problem:
             if k == count:
                 return part
-            return part.change(weight=np.where(fold.trains(k, first, part.rows), 1.0 if part.weight is None else part.weight, 0.0))
+            return part.change(weight=np.where(fold.trains(k, first, part.rows)[order], 1.0 if part.weight is None else part.weight, 0.0))
 
         return weigh
 
@@ -229,9 +229,11 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
         return followed(engine.path(alphas), len(alphas), prepared, f", without fold {k + 1} of {count}" if k < count else "")
 
     parts = [without(k) for k in range(count + 1)]
-    problem = prepared.problem
+    problem, order = prepared.problem, slice(None)
     if prepared.solver == "columnwise":
         assert isinstance(problem, Problem)
+        problem, order = _fold_by_fold(problem, fold)
+        prepared = prepared.on(problem)
         columns = open_columns(problem, prepared.control.threads)
         whole = follow(prepared.among(Access(columns, problem)))
         most = columns.threads if columns.whole else 1
@@ -240,6 +242,30 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
     else:
         found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective), k), prepared.control.threads)
     return found[count], [np.array([prepared.coefficients(point) for point in points]) for points in found[:count]]
+
+
+def _fold_by_fold(problem: Problem, fold: Folding) -> tuple[Problem, Any]:
+    """The problem with the rows of each fold together, so that those without weight are passed by, and which row each is.
+
+    As it is where its columns are not held by everybody, or cannot be looked up in any order.
+    """
+    if not is_narrow(problem) or problem.within is not None or not all(_is_table(part) for part in problem.design.parts):
+        return problem, slice(None)
+    code = np.full(problem.rows, -1, dtype=np.int32)
+    for k in range(fold.count):
+        code[fold.held(k, 0, problem.rows)] = k
+    order = np.argsort(code, kind="stable").astype(np.int32)
+    parts = tuple(part if part.values is None else Column(part.name, order, part.values) for part in problem.design.parts if isinstance(part, Column))
+    fields = {name: getattr(problem, name) for name in ("y", "weight", "offset", "frequency")}
+    fields = {name: None if values is None else np.asarray(values)[order] for name, values in fields.items()}
+    return problem.change(design=replace(problem.design, parts=parts), **fields), order
+
+
+def _is_table(part: Any) -> bool:
+    """Whether the values of a column can be looked up by the number of a row as they lie."""
+    if not isinstance(part, Column) or part.values is None:
+        return isinstance(part, Column)
+    return part.table is None and part.values.dtype == np.float64 and part.values.strides == (8,)
 
 
 def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judge: Judge) -> tuple[Array, Array]:

@@ -75,6 +75,9 @@ void scan(const int16_t* const x[4], const int16_t* const next[4], const float* 
     }
 }
 
+// Whether all of them are 0: rows without weight lie together where folds do, and add nothing
+template <class W> bool nothing(const W* w, int64_t n) { return std::all_of(w, w + n, [](W v) { return v == 0; }); }
+
 // out[i][t] = sum_k x_ik u_tk over n rows, for C columns and N vectors of the columns' type; the columns that come next are asked for
 template <class T, int N, int C> ETAMU_INLINE void products_of(const T* const* c, const T* const* next, const T* const* u, int64_t n, double (*out)[4]) {
     using R = std::conditional_t<std::is_same_v<T, float>, F, V>;
@@ -125,7 +128,12 @@ void add_products(const T* const* x, int64_t at, int count, const double* const*
     for (int t = 0; t < MOST; ++t) w[t] = u[t];
     for (int begin = 0; begin < vectors; begin += MOST) {
         const int many = std::min(MOST, vectors - begin), C = many < 4 ? 4 : 3;  // columns at once, so that the sums fit 16 registers
-        for (int t = 0; t < many; ++t) for (int64_t k = 0; k < n; ++k) u[t][k] = T(v[begin + t][first + k]);
+        bool none = true;
+        for (int t = 0; t < many; ++t) {
+            none = none && nothing(v[begin + t] + first, n);
+            for (int64_t k = 0; k < n; ++k) u[t][k] = T(v[begin + t][first + k]);
+        }
+        if (none) continue;
         for (int i = 0; i < count; i += C) {
             const T *c[4], *next[4];
             for (int r = 0; r < C; ++r) c[r] = x[std::min(i + r, count - 1)] + at, next[r] = x[std::min(i + C + r, count - 1)] + at;
@@ -164,6 +172,7 @@ template <class C, class W> void gram_columns(const C* const* x, int64_t piece, 
     for (int i = std::max(first, low); i < last; ++i) std::fill(g + i * ld + low, g + i * ld + std::min(high, i + 1), 0.0);
     for (int64_t start = 0; start < rows; start += RUN) {
         const int64_t n = std::min(RUN, (rows - start + N - 1) / N * N), at = start / piece * stride + start % piece;
+        if (nothing(w + start, n)) continue;
         for (int block = low; block < high; block += BLOCK)
             for (int i = first + std::max(0, (block - first) / GROUP * GROUP); i < last; i += GROUP) {
                 const int group = std::min(GROUP, last - i), end = std::min({block + BLOCK, high, i + group});

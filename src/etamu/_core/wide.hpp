@@ -343,6 +343,10 @@ class Wide {
             for (size_t t = 0; t < many; ++t) out.push_back(part.data() + (size_t(first / stretch) * many + t) * width + 2);
             for (int64_t k = first; k < last; k += run) {
                 const int64_t stop = std::min(k + run, last), from = entry(k);
+                if (goes && stored && std::all_of(jobs.begin(), jobs.end(), [&](const Job& job) { return idle(*job.problem, k, stop); })) {
+                    for (const Job& job : jobs) for (double* to : {job.eta, job.v, job.h}) std::fill(to + k, to + stop, 0.0);
+                    continue;
+                }
                 if (stored && goes) {
                     for (size_t t = 0; t < many; ++t) eta[t] = jobs[t].eta + k, base[t] = jobs[t].base + k;
                     add(moving.data(), from, b.data(), int(many), int(moving.size()), stop - k, base.data(), eta.data());
@@ -367,6 +371,14 @@ class Wide {
             }
             if (!stored) score(member, count, job.v, threads, job.score);
         }
+    }
+
+    // Whether those rows have no weight
+    static bool idle(const Problem& problem, int64_t first, int64_t last) {
+        const Column& w = problem.extra[1];
+        if (w.type != F64 || w.stride != int64_t(sizeof(double)) || w.table) return false;
+        const double* at = reinterpret_cast<const double*>(w.data);
+        return std::all_of(at + first, at + last, [](double v) { return v == 0; });
     }
 
     double sparse_dot(int64_t j, const double* v) const {
