@@ -216,14 +216,6 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
         }
     }
 
-    // Goes to b + by
-    void go(const double* by) {
-        std::vector<int> at;
-        std::vector<double> x;
-        for (int j = 0; j < m; ++j) if (by[j] != 0) at.push_back(j), x.push_back(by[j]), b[j] += by[j];
-        add_image(at.data(), x.data(), int(at.size()), q);
-    }
-
     // What the inverse lacks of the support, and has beyond it
     void compare() {
         missing.clear();
@@ -499,7 +491,6 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
 // Moves b, and q with it; the sweeps made, less than 0 where they did not suffice
 template <class T> int descended(const Quadratic& f, Inverse& kept) {
     Descent<T> d(f, kept);
-    if (f.ahead) d.go(f.ahead);
     int sweeps = 0, again = 0;
     bool solved = !f.groups && !kept.members.empty() && d.newton();  // whether the last step of Newton's reached the minimum over its support
     while (sweeps < f.most) {

@@ -92,7 +92,6 @@ struct Quadratic {
     int64_t ld;
     int size;
     double *b, *q;
-    const double* ahead;  // a move to begin with, or null
     const double *l1, *l2, *low, *high;
     int groups;
     const int32_t *start, *member;

@@ -255,14 +255,14 @@ static void share(int threads, int64_t count, int64_t stretch, void (*work)(void
     shared_out(count, stretch, threads, [&](int64_t first, int64_t last) { work(context, first, last); });
 }
 
-template <class M> static int descend(Inverse& kept, M h, int size, Array b, Array q, Array ahead, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int64_t version, int threads) {
+template <class M> static int descend(Inverse& kept, M h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int64_t version, int threads) {
     const size_t m = size_t(size);
     for (const Array* a : {&b, &q, &l1, &l2, &low, &high}) if (a->size() < m) throw std::invalid_argument("descend: sizes differ");
-    if (h.shape(0) < m || h.shape(1) < m || (ahead.size() && ahead.size() < m) || weight.size() + 1 != start.size()) throw std::invalid_argument("descend: sizes differ");
+    if (h.shape(0) < m || h.shape(1) < m || weight.size() + 1 != start.size()) throw std::invalid_argument("descend: sizes differ");
     for (size_t i = 0; i < member.size(); ++i) if (member.data()[i] < 0 || member.data()[i] >= size) throw std::invalid_argument("descend: no such coordinate");
     for (size_t i = 0; i + 1 < start.size(); ++i)
         if (start.data()[i] > start.data()[i + 1] || start.data()[i] < 0 || size_t(start.data()[i + 1]) > member.size()) throw std::invalid_argument("descend: groups out of range");
-    const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), size, b.data(), q.data(), ahead.size() ? ahead.data() : nullptr, l1.data(), l2.data(), low.data(), high.data(),
+    const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), size, b.data(), q.data(), l1.data(), l2.data(), low.data(), high.data(),
                       int(weight.size()), start.data(), member.data(), weight.data(), tolerance, most, version, {threads, share}};
     nb::gil_scoped_release release;
     return active->descend(f, kept);
@@ -270,10 +270,10 @@ template <class M> static int descend(Inverse& kept, M h, int size, Array b, Arr
 
 // A step by `by` times h over the coordinates `at` of all: fills their `end` and `part`, the way there.  The objective's change to first
 // order, and the decrease that the model promises.
-template <class M> static std::tuple<double, double> step(Inverse& kept, M h, Wanted at, Array b, Array q, Array l1, Array l2, Array low, Array high, Array ahead, double by, double tolerance, int most, int64_t version, int threads, Array end, Array part) {
+template <class M> static std::tuple<double, double> step(Inverse& kept, M h, Wanted at, Array b, Array q, Array l1, Array l2, Array low, Array high, double by, double tolerance, int most, int64_t version, int threads, Array end, Array part) {
     const size_t m = at.size(), all = b.size();
     for (const Array* a : {&q, &l1, &l2, &low, &high}) if (a->size() != all) throw std::invalid_argument("step: sizes differ");
-    if (h.shape(0) < m || h.shape(1) < m || (ahead.size() && ahead.size() != all) || end.size() != m || part.size() != m) throw std::invalid_argument("step: sizes differ");
+    if (h.shape(0) < m || h.shape(1) < m || end.size() != m || part.size() != m) throw std::invalid_argument("step: sizes differ");
     for (size_t i = 0; i < m; ++i) if (at.data()[i] < 0 || size_t(at.data()[i]) >= all) throw std::invalid_argument("step: no such coordinate");
     nb::gil_scoped_release release;
     const auto those = [&](const Array& a, double times) {
@@ -281,12 +281,11 @@ template <class M> static std::tuple<double, double> step(Inverse& kept, M h, Wa
         for (size_t i = 0; i < m; ++i) x[i] = a.data()[at.data()[i]] * times;
         return x;
     };
-    std::vector<double> slope = those(q, 1 / by), own1 = those(l1, 1 / by), own2 = those(l2, 1 / by), from = those(low, 1), to = those(high, 1), go;
-    if (ahead.size()) go = those(ahead, 1);
+    std::vector<double> slope = those(q, 1 / by), own1 = those(l1, 1 / by), own2 = those(l2, 1 / by), from = those(low, 1), to = those(high, 1);
     double *x = end.data(), *d = part.data();
     for (size_t i = 0; i < m; ++i) x[i] = b.data()[at.data()[i]];
     const int32_t none = 0;
-    const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), int(m), x, slope.data(), go.empty() ? nullptr : go.data(), own1.data(), own2.data(), from.data(), to.data(),
+    const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), int(m), x, slope.data(), own1.data(), own2.data(), from.data(), to.data(),
                       0, &none, &none, nullptr, tolerance / std::sqrt(by), most, version, {threads, share}};
     active->descend(f, kept);
     double linear = 0, bend = 0;

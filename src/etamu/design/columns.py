@@ -180,9 +180,13 @@ class Design:
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_made": {}}  # which may be of this process alone, as addresses are
 
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple([name for part in self.parts for name in part.names])
+
     @property
     def names(self) -> list[str]:
-        return [name for part in self.parts for name in part.names]
+        return list(self._names)
 
     @cached_property
     def width(self) -> int:

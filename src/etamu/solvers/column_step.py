@@ -44,18 +44,16 @@ class Step:
         return out
 
 
-def step_by(
-    model: ColumnModel, descender: Descender, b: Array, q: Array, l1: Array, l2: Array, box: Bounds, tolerance: float, ahead: Array | None = None
-) -> Step:
-    """The minimum of the model at b, where the loss has the gradient q, over the columns it has; ``ahead`` is a guess of the way there."""
+def step_by(model: ColumnModel, descender: Descender, b: Array, q: Array, l1: Array, l2: Array, box: Bounds, tolerance: float) -> Step:
+    """The minimum of the model at b, where the loss has the gradient q, over the columns it has."""
     at, by = model.index, model.factor
     if descender.kept is not None:
         end, part = np.empty(len(at)), np.empty(len(at))
-        linear, decrease = descender.step(model.gram, at, b, q, l1, l2, box, tolerance, model.version, by, ahead, end, part)
+        linear, decrease = descender.step(model.gram, at, b, q, l1, l2, box, tolerance, model.version, by, end, part)
         return Step(at, end, part, linear, decrease)
     old, slope, l1, l2 = b[at], q[at] / by, l1[at], l2[at]
     end = old.copy()
-    descender(model.gram, end, slope, l1 / by, l2 / by, box.keep(at), Groups(), tolerance / math.sqrt(by), model.version, None if ahead is None else ahead[at])
+    descender(model.gram, end, slope, l1 / by, l2 / by, box.keep(at), Groups(), tolerance / math.sqrt(by), model.version)
     slope *= by
     part = end - old
     penalty = float((l1 * (np.abs(end) - np.abs(old))).sum() + 0.5 * (l2 * part * (end + old)).sum())

@@ -61,8 +61,6 @@ class Columnwise:
         self.out = np.ones(self.size, dtype=bool)
         self.left = _LEFT[access.rows * self.size > _MANY]
         self.previous = np.zeros(0)
-        self.before_last: float | None = None
-        self.ahead: Array | None = None
         self.null = math.inf
         taken = access.taken  # by now: all, or none
         self.b, self.out[taken] = np.zeros(len(taken)), False
@@ -99,8 +97,8 @@ class Columnwise:
         self.out[wanted] = False
         self.seen.forget(wanted)
         self.b = np.concatenate([self.b, np.zeros(len(wanted))])
-        taken = self.access.taken
-        self.l1, self.l2, self.box, self.least = self.pieces.l1[taken], self.pieces.l2[taken], self.bounds.keep(taken), np.abs(self.origin[taken])
+        self.l1, self.l2 = np.concatenate([self.l1, self.pieces.l1[wanted]]), np.concatenate([self.l2, self.pieces.l2[wanted]])
+        self.box, self.least = self.box.and_of(self.bounds, wanted), np.concatenate([self.least, np.abs(self.origin[wanted])])
 
     def _model(self, q: Array, l1: Array, stale: float) -> None:
         """See to it that the model has every column that is not 0 or would not stay so, at row weights that are not stale."""
@@ -132,10 +130,7 @@ class Columnwise:
             if not len(self.model):  # all are 0 and stay so
                 return step, True
             tolerance, tight = accuracy(floor, len(self.model), before, self.constant)
-            ahead = None
-            if self.ahead is not None:  # the model is as good there as here
-                ahead, self.ahead = np.concatenate([self.ahead, np.zeros(len(self.b) - len(self.ahead))]), None
-            made = step_by(self.model, self.descender, self.b, q, l1, l2, self.box, tolerance, ahead)
+            made = step_by(self.model, self.descender, self.b, q, l1, l2, self.box, tolerance)
             if self.descender.least() < COARSE and self.model.exactly():
                 continue  # floats cannot tell some columns apart
             decrease = made.decrease
@@ -213,15 +208,13 @@ class Columnwise:
         """Nothing: of these penalties the first alpha says where a path begins."""
         return 0.0
 
-    def _extrapolated(self, alpha: float, last: float) -> Array | None:
-        """A move towards the solution at alpha from that at the last, as the last ones moved: nearly linearly in log(alpha), for least squares in alpha."""
+    def _extrapolated(self) -> Array | None:
+        """A move towards the next solution from the last, as the last ones moved: nearly linearly in log(alpha)."""
         earlier = np.zeros(len(self.b))
         earlier[: len(self.previous)] = self.previous
         move = self.b - earlier
-        if self.constant and self.before_last is not None:
-            move *= (last - alpha) / (self.before_last - last)
         move[(self.b == 0) | (earlier == 0)] = 0.0
-        self.previous, self.before_last = self.b, last
+        self.previous = self.b
         move[(self.b + move) * self.b < 0] = 0.0
         np.clip(self.b + move, self.box.low, self.box.high, out=move)
         move -= self.b
@@ -235,10 +228,9 @@ class Columnwise:
 
     def at(self, alpha: float, last: float | None = None) -> Point:
         """The solution at alpha, from that at the ``last`` one."""
-        self.ahead = None if last is None else self._extrapolated(alpha, last)
-        if self.ahead is not None and not self.constant:
-            self._go_ahead(self.ahead)
-        self.ahead = None
+        ahead = None if last is None or self.constant else self._extrapolated()  # one step suffices for least squares, wherever it begins
+        if ahead is not None:
+            self._go_ahead(ahead)
         threshold = alpha * self.pieces.l1
         expected = threshold if last is None else np.maximum(alpha - _GROWTH * (last - alpha), 0.5 * alpha) * self.pieces.l1
         if self.access.tall:

@@ -22,7 +22,6 @@ __all__ = ["Begins", "Bounds", "Descender", "Groups", "distances"]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _SWEEPS = 20_000
 _AGAIN = 10  # times that coordinates which a last sweep lets in are followed
-_NONE = np.empty(0)
 Begins = Callable[[], Array]  # where to begin when the loss is not finite at 0
 
 
@@ -64,6 +63,10 @@ class Bounds:
         """The coefficients within the bounds that are nearest to b."""
         return np.clip(b, self.low, self.high)
 
+    def and_of(self, others: Bounds, index: Any) -> Bounds:
+        """These, and some of others after them."""
+        return Bounds(np.concatenate([self.low, others.low[index]]), np.concatenate([self.high, others.high[index]]))
+
     def keep(self, index: Any) -> Bounds:
         return Bounds(self.low[index], self.high[index])
 
@@ -95,21 +98,17 @@ class Descender:
         groups: Groups,
         tolerance: float,
         version: int = 0,
-        ahead: Array | None = None,
     ) -> bool:
         """Move ``b`` to the minimum, and the gradient ``q`` with it; ``h`` may be larger than it.  Whether it was reached.
 
         ``tolerance`` bounds the last changes in units of the model: half its square is a decrease of the objective.  ``version`` tells models apart
-        whose coordinates are others; where only the matrix has changed a little, what is kept of the last one still helps.  ``ahead`` is a move to begin with.
+        whose coordinates are others; where only the matrix has changed a little, what is kept of the last one still helps.
         """
         if self.kept is None:
-            if ahead is not None:
-                b += ahead
-                q += h[: len(b), : len(b)] @ ahead
             return _descend(h[: len(b), : len(b)], b, q, l1, l2, bounds, groups, tolerance)
         penalty = (np.ascontiguousarray(a) for a in (l1, l2, bounds.low, bounds.high))
         end = (groups.start, groups.member, groups.weight, tolerance, _SWEEPS, version, cores())
-        return bool(core.descend(self.kept, h, len(b), b, q, _NONE if ahead is None else ahead, *penalty, *end) > 0)
+        return bool(core.descend(self.kept, h, len(b), b, q, *penalty, *end) > 0)
 
     def step(
         self,
@@ -123,7 +122,6 @@ class Descender:
         tolerance: float,
         version: int,
         by: float,
-        ahead: Array | None,
         end: Array,
         part: Array,
     ) -> tuple[float, float]:
@@ -132,7 +130,7 @@ class Descender:
         Returns the objective's change to first order, and the decrease that the model promises.
         """
         given = (np.ascontiguousarray(a) for a in (b, q, l1, l2, bounds.low, bounds.high))
-        found: tuple[float, float] = core.step(self.kept, h, at, *given, _NONE if ahead is None else ahead, by, tolerance, _SWEEPS, version, cores(), end, part)
+        found: tuple[float, float] = core.step(self.kept, h, at, *given, by, tolerance, _SWEEPS, version, cores(), end, part)
         return found
 
 
