@@ -388,3 +388,40 @@ def test_the_sums_at_the_end_of_the_short_way_are_those_of_a_pass(family, link, 
     np.testing.assert_allclose(fit.stderror(), long.stderror(), rtol=1e-9)
     np.testing.assert_allclose([fit.deviance, fit.dispersion, fit.nobs], [long.deviance, long.dispersion, long.nobs], rtol=1e-12)
     assert fit.trace.steps[-1].order == 2
+
+
+# ---- misuse -----------------------------------------------------------------------------------------------------------
+
+
+def _step(inverse, h, m, end=None):
+    zeros, every = np.zeros(5), np.full(5, np.inf)
+    at = np.arange(m, dtype=np.int32)
+    return core.step(inverse, h, at, zeros, np.ones(5), zeros, zeros, -every, every, 1.0, 1e-8, 100, 1, 1, np.zeros(m) if end is None else end, np.zeros(m))
+
+
+@native
+def test_an_inverse_of_more_coordinates_is_forgotten():
+    inverse = core.Inverse()
+    for m in (5, 2, 4, 1, 5):
+        linear, decrease = _step(inverse, np.eye(6), m)
+        assert (linear, decrease) == pytest.approx((-m, m / 2))
+
+
+@native
+@pytest.mark.parametrize("end", [np.zeros(5, dtype=np.float32), np.zeros(10)[::2]])
+def test_what_is_filled_is_never_a_copy(end):
+    with pytest.raises(TypeError, match="incompatible"):
+        _step(core.Inverse(), np.eye(6), 5, end)
+
+
+@native
+def test_stretches_beyond_the_rows_are_refused():
+    where, columns = np.empty((3, 4), dtype=np.int64), [np.arange(100.0) + j for j in range(3)]
+    assert core.where(columns, [None] * 3, where)
+    fit, out = np.tile([0.0, 1.0], (3, 1)), np.empty((3, 16 * 17))
+    core.thin(where, fit, 100, 16, 5, 1, out)
+    np.testing.assert_array_equal(out[1].reshape(17, 16), (np.arange(16) + 5 * np.arange(17)[:, None]) + 1.0)
+    for apart in (6, -1, 2**60 - 1, 2**62):
+        with pytest.raises(ValueError, match="sizes differ"):
+            core.thin(where, fit, 100, 16, apart, 1, out)
+    assert core.where([np.arange(3)], [np.arange(8.0)[::2]], where[:1]) is False

@@ -43,7 +43,8 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
 
     Descent(const Quadratic& f, Inverse& kept)
         : f(f), h(static_cast<const T*>(f.h)), m(f.size), b(f.b), q(f.q), alone(size_t(f.size), 1), kept(kept), inverse{kept, h, f.ld, f.l2, f.crew} {
-        if (kept.version != f.version) inverse.clear(m), kept.version = f.version;
+        const bool fewer = kept.place.size() > size_t(m);  // others than those it knows, whatever they call themselves
+        if (kept.version != f.version || fewer) inverse.clear(m), kept.version = f.version;
         kept.place.resize(size_t(m), -1);
         for (int g = 0; g < f.groups; ++g) {
             double largest = 0;

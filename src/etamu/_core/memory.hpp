@@ -46,9 +46,11 @@ class Pieces {
             const Piece piece = lent[i];
             lent.erase(lent.begin() + long(i));
 #if defined(__linux__) && defined(MADV_FREE)
-            if (spare.size() < MOST && !madvise(piece.data, piece.bytes, MADV_FREE)) {
+            if (!madvise(piece.data, piece.bytes, MADV_FREE)) {
                 spare.push_back(piece);
-                return;
+                if (spare.size() <= MOST) return;
+                data = spare.front().data;  // the one that nobody has asked for the longest
+                spare.erase(spare.begin());
             }
 #endif
             break;

@@ -413,11 +413,11 @@ NB_MODULE(_native, m) {
         nb::gil_scoped_release release;
         return suspects(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), known.data(), of.data(), lengths.data(),
                         out.data(), threshold.data(), int64_t(p), found.data());
-    });
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("descend", &descend<Matrix>);
     m.def("descend", &descend<Floats>);
-    m.def("step", &step<Matrix>);
-    m.def("step", &step<Floats>);
+    m.def("step", &step<Matrix>, nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert());
+    m.def("step", &step<Floats>, nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert());
     m.def("instruction_set", [] { return std::string(active->name); });
     m.def("lanes", [] { return active->lanes; });
     m.def("width", [](int columns) { return active->width(columns); });
@@ -444,11 +444,11 @@ NB_MODULE(_native, m) {
             if (!find(values[j].ptr(), to)) return false;
             if (tables[j].is_none()) continue;
             const bool codes = to[2] >= I8 && to[2] <= U32;  // what may point into a table
-            if (!codes || !find(tables[j].ptr(), table) || table[2] != F64) return false;
+            if (!codes || !find(tables[j].ptr(), table) || table[2] != F64 || table[1] != int64_t(sizeof(double))) return false;
             to[3] = table[0];
         }
         return true;
-    });
+    }, nb::arg(), nb::arg(), nb::arg().noconvert());
     // What rows are predicted to be by the coefficients of the folds that they are of: beta is (folds, columns, how many), out (rows, how many)
     m.def("predict", [](const Where& columns, const Fit& fit, Wanted fold, nb::ndarray<double, nb::ndim<3>, nb::c_contig, nb::device::cpu> beta, int threads, Matrix out) {
         const size_t folds = beta.shape(0), p = columns.shape(0), many = beta.shape(2), rows = fold.size();
@@ -465,18 +465,18 @@ NB_MODULE(_native, m) {
             active->predict(read.data(), int(p), first, count, fold.data() + first, int(folds), padded.data(), int64_t(wide), x.data(), four.data(), found.data());
             for (int k = 0; k < count; ++k) std::copy(found.data() + size_t(k) * wide, found.data() + size_t(k) * wide + many, out.data() + size_t(first + k) * many);
         });
-    });
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     // Row j of `out` are stretches of column j, `apart` from the beginning of one to that of the next
     m.def("thin", [](const Where& columns, const Fit& fit, int64_t rows, int64_t stretch, int64_t apart, int threads, Matrix out) {
         const int64_t count = int64_t(out.shape(1)), stretches = stretch > 0 ? count / stretch : 0;
-        if (out.shape(0) != columns.shape(0) || stretches < 1 || stretches * stretch != count || apart < 0 || (stretches - 1) * apart + stretch > rows) throw std::invalid_argument("thin: sizes differ");
+        if (out.shape(0) != columns.shape(0) || stretches < 1 || stretches * stretch != count || stretch > rows || apart < 0 || (stretches > 1 && apart > (rows - stretch) / (stretches - 1))) throw std::invalid_argument("thin: sizes differ");
         const std::vector<Column> read = to_columns(columns, fit);
         nb::gil_scoped_release release;
         shared_out(int64_t(read.size()), 4, int64_t(read.size()) * count > 100000 ? threads : 1, [&](int64_t low, int64_t high) {
             for (int64_t j = low; j < high; ++j)
                 for (int64_t s = 0; s < stretches; ++s) active->gather(read[size_t(j)], s * apart, int(stretch), out.data() + j * count + s * stretch);
         });
-    });
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("place", [](const Where& columns, const Fit& fit, int64_t rows, int64_t most, bool centred, Array center, Array scale, int threads) {
         if (center.size() < columns.shape(0) || scale.size() < columns.shape(0) || rows < 1) throw std::invalid_argument("place: sizes differ");
         const std::vector<Column> read = to_columns(columns, fit);
@@ -486,7 +486,7 @@ NB_MODULE(_native, m) {
             if (!active->place(read.data() + first, size_t(last - first), rows, most, centred, center.data() + first, scale.data() + first)) finite = false;
         });
         return finite.load();
-    });
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg());
     // out[k] = place[values[k] - low], `other` where that lies outside
     m.def("translate", [](const ColumnTuple& values, int64_t count, int64_t low, nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig> place, int other,
                           nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu> out) {

@@ -114,6 +114,8 @@ class Plan:
     def __init__(self, problem: Problem, columns: Addresses, extra: list[_Column], family: int | None, link: int) -> None:
         self.problem, self.block = problem, block_rows(problem.design.width)
         self.fused = family is not None
+        # whether eta alone is made column by column
+        self.apart = problem.equations is None and len(columns[0]) > _NARROW and bool((np.abs(columns[0][:, 1]) <= 8).all())
         self.layout = Layout(problem.design)
         self._spare: list[Array] = []
         reference = -1 if problem.reference is None else problem.reference
@@ -176,8 +178,7 @@ class Plan:
 
         The ranges between edges are what threads share out and what is added in order.
         """
-        alone = request.order == 0 and self.problem.equations is None and self.problem.design.width > _NARROW  # eta is made column by column
-        block = block or (_ROWS_ALONE if alone else self.block)
+        block = block or (_ROWS_ALONE if self.apart and request.order == 0 else self.block)
         beta, cells = self.layout.split(request.beta)
         scalars, score, information, out = self._outputs(request.order)
         observed, single = INFORMATION[request.information], int(request.arithmetic == "single")
