@@ -201,7 +201,9 @@ def _along_group(g: Any, w: float, c: float, h: Array, b: Array, q: Array, l1: A
 def distances(b: Array, gradient: Array, l1: Array, l2: Array, bounds: Bounds, groups: Groups) -> Array:
     """How far minus the ``gradient`` of the smooth part is from the subdifferential of the penalty, for each coordinate: 0 at a minimum."""
     slope = gradient + l2 * b
-    out = np.where(b != 0, np.abs(slope + l1 * np.sign(b)), np.maximum(np.abs(slope) - l1, 0.0))
+    out = np.maximum(np.abs(slope) - l1, 0.0)
+    used = np.flatnonzero(b)
+    out[used] = np.abs(slope[used] + l1[used] * np.sign(b[used]))
     for g, w in groups.each():
         length = float(np.sqrt((b[g] ** 2).sum()))
         if length > 0:

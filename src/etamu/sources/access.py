@@ -377,6 +377,8 @@ _Block = tuple[list[int], Any]
 
 def _separate(design: Design) -> tuple[list[int], list[_Block]]:
     """Positions of the single columns; and of the columns of factors and sparse matrices, with the part they are of."""
+    if len(design.only_columns()[1]) == design.width:
+        return list(range(design.width)), []
     dense: list[int] = []
     sparse: list[_Block] = []
     for at, part in design.placed():
