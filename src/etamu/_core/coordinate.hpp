@@ -13,7 +13,7 @@
 namespace {
 using namespace etamu;
 
-constexpr double NOTHING = 1e-2;  // share of the tolerance below which a move or a slope is none
+constexpr double NOTHING = 3e-2;  // share of the tolerance below which a move or a slope is none
 constexpr double CLOSE = 1e-5;      // share of a coordinate's own length below which the inverse loses too many digits
 constexpr double DEPENDENT = 1e-14; // the same below which no factor has any
 constexpr int TURNS = 8;          // times that coordinates are sent back to 0

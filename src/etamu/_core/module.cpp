@@ -402,7 +402,13 @@ NB_MODULE(_native, m) {
         })
         .def("gram", &gram<Floats>)
         .def("gram", &gram<Matrix>);
-    nb::class_<Inverse>(m, "Inverse").def(nb::init<>()).def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps).def_rw("least", &Inverse::least);
+    nb::class_<Inverse>(m, "Inverse").def(nb::init<>())
+        .def("spread", [](const Inverse& v) {  // how many coordinates it is of, and the sum of its diagonal
+            double trace = 0;
+            for (size_t i = 0; i < v.members.size() && !v.close; ++i) trace += v.p[size_t(int64_t(i) * v.ld) + i];
+            return std::make_tuple(v.members.size(), v.close ? std::numeric_limits<double>::infinity() : trace);
+        })
+        .def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps).def_rw("least", &Inverse::least);
     m.def("rows_at", &rows_at);
     m.def("suspects", [](Array v, Matrix vectors, Array squares, Array known, Wanted of, Array lengths, nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu> out,
                          nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> threshold, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {

@@ -18,7 +18,7 @@ STALE = 0.1  # relative change of the row weights at which a model is made anew
 STALLED = 0.1  # ratio of decreases at which it is made anew whatever its weights
 COARSE = 1e-5  # share of a column's own length, left by others, below which a model of floats is not one
 SOON = 0.75  # share of its threshold from which a column of a tall design is expected in the model
-_INEXACT = 0.003  # accuracy of a step but the last, in units of the one before
+_INEXACT = 0.03  # accuracy of a step but the last, in units of the one before
 
 
 @dataclass(frozen=True)

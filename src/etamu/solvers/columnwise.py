@@ -51,6 +51,7 @@ class Columnwise:
         self.access, self.pieces, self.bounds, self.information, self.max_iter = access, pieces, bounds, information, max_iter
         self.weight_sum = access.sum_weight
         self.constant = constant  # the row weights are the same everywhere, so the model is exact
+        self.bounded = bounds.any
         self.size = len(pieces.l1)
         self.eta, self.v, self.h = access.empty(), access.empty(), access.empty()
         self.trial = (access.empty(), access.empty(), access.empty())
@@ -143,11 +144,23 @@ class Columnwise:
                 continue
             if tight and (decrease <= floor if step == 1 else remaining(decrease, before) <= floor):
                 return step, True
+            if self.constant and self._rests(l1, l2, floor):
+                return step, True
             if step == 1:
                 self.first = max(decrease, floor)
             stale = 1e-3 if decrease > STALLED * before and step > 2 else STALE
             before = max(decrease, floor)
         return self.max_iter, False
+
+    def _rests(self, l1: Array, l2: Array, floor: float) -> bool:
+        """Whether a model that is the same everywhere shows that no more than the floor is left: half the square of the slopes times its inverse."""
+        q, used = self.score / -self.weight_sum, (self.b != 0) | (self.l1 == 0)
+        size = int(np.count_nonzero(used))
+        longest = self.descender.longest(size) / self.model.factor
+        if not math.isfinite(longest) or self.bounded or bool((np.abs(q) > l1)[~used].any()):
+            return False
+        slope = (q + l2 * self.b + l1 * np.sign(self.b))[used]
+        return 0.5 * float(slope @ slope) * longest <= floor
 
     def _advance(self, step: Step, l1: Array, l2: Array) -> bool:
         """Make as much of the step as lets the objective fall; whether it did."""

@@ -87,6 +87,13 @@ class Descender:
         found, self.kept.least = float(self.kept.least), 1.0
         return found
 
+    def longest(self, size: int) -> float:
+        """No less than the largest eigenvalue of the inverse that the last step has left, if it is one of so many coordinates; else infinity."""
+        if self.kept is None:
+            return float("inf")
+        members, trace = self.kept.spread()
+        return float(trace) if members == size else float("inf")
+
     def __call__(
         self,
         h: Any,
