@@ -27,6 +27,7 @@ _MANY = 500_000
 _ALONE_WHOLE = 1e-13  # the same where columns are held as floats
 _ROUGH = 1e-5  # the same on the way to it
 _SAMPLED, _SAMPLE_ROWS = 16, 12  # a sample is a row in so many, and so many rows per column at least
+_STRETCH = 128  # neighbouring rows: more of them are read faster, and fewer stretches tell less of sorted data
 _NEAR_MOST = 400  # coefficients of which a sample's likelihood solution is worth its passes
 _STEPS = 12  # alphas on the way to one that is asked for alone, at most
 _APART = (0.4, 0.7)  # how far they are from each other, in logarithms: of all rows, and of a sample
@@ -90,7 +91,7 @@ def _by_sample(prepared: Prepared, alpha: float) -> Point | None:
 
 def _some_rows(problem: Problem, count: int, threads: int) -> Problem:
     """About so many of the rows, in stretches spread evenly over the whole."""
-    stretch = min(128, problem.rows)
+    stretch = min(_STRETCH, problem.rows)
     starts = max(1, count // stretch)
     apart = problem.rows // starts
 
@@ -104,11 +105,10 @@ def _some_rows(problem: Problem, count: int, threads: int) -> Problem:
 
     whole = problem.design
     found = native.thin(whole, starts, stretch, apart, threads)
-    parts = (
-        whole.over(of)
-        if found is None
-        else tuple(part if part.values is None else Column(part.name, found[:, j]) for j, part in enumerate(whole.parts) if isinstance(part, Column))
-    )
+    if found is None:
+        parts = whole.over(of)
+    else:
+        parts = tuple(part if part.values is None else Column(part.name, found[:, j]) for j, part in enumerate(whole.parts) if isinstance(part, Column))
     design = replace(whole, parts=parts, rows=starts * stretch)
     fields = {name: some(getattr(problem, name)) for name in ("y", "weight", "offset", "frequency")}
     return problem.change(design=design, **fields)

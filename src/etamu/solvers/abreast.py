@@ -27,6 +27,7 @@ _AT_ONCE = 12  # the same of least squares, whose models lead to the solution fr
 _LEFT = 1e-11  # share of the objective that may be left above its minimum
 _NOW = 0.9  # share of its threshold from which a column is expected in the model where no smaller alpha follows
 _DEAR = 1e250  # a threshold that keeps a coefficient 0
+_START_LEFT, _START_STEPS = 1e-4, 4  # share of the objective that steps by a sample's model may leave, and how many there are at most
 _FAILURES = 3  # searches along a step that find nothing lower, after which a site ends
 
 
@@ -301,7 +302,7 @@ class Abreast:
         b[point.index], l1[index] = point.values, point.alpha * self.pieces.l1[index]
         site = self.here = self._site(point.alpha, self._evaluated(b), l1)
         self.model.adopt(index, sample.model.gram, site.place.rows.h / self.weight_sum, site.place.few)
-        site.left, site.most, site.stale = 1e-4, 4, math.inf
+        site.left, site.most, site.stale = _START_LEFT, _START_STEPS, math.inf
         self._solved(site)
         self.model.clear()
 
