@@ -92,7 +92,7 @@ def test_columns_that_are_suspects(seed):
     rng = np.random.default_rng(seed)
     n, p = int(rng.integers(1, 130)), int(rng.integers(1, 400))
     X = rng.normal(size=(n, p))
-    seen, room = Seen(np.sqrt((X * X).sum(axis=0)), np.zeros(p), n), -(-n // 64) * 64
+    seen, room = Seen(np.sqrt((X * X).sum(axis=0)), np.zeros(p), -(-n // 64) * 64), -(-n // 64) * 64
     v, threshold = np.zeros(room), rng.uniform(0, 3, p)
     v[:n] = rng.normal(size=n)
     for _ in range(int(rng.integers(0, 50))):

@@ -214,7 +214,11 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
     Over sums all of them make their passes in common; over columns the folds come after the path of all rows, whose models may serve them.
     Rows of a fold have no weight in what it is predicted from.
     """
-    count = fold.count
+    count, problem, order = fold.count, prepared.problem, slice(None)
+    if prepared.solver == "columnwise":
+        assert isinstance(problem, Problem)
+        problem, order = _fold_by_fold(problem, fold)
+        prepared = prepared.on(problem)
 
     def without(k: int) -> Callable[[Problem, int], Problem]:
         def weigh(part: Problem, first: int) -> Problem:
@@ -229,11 +233,8 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
         return followed(engine.path(alphas), len(alphas), prepared, f", without fold {k + 1} of {count}" if k < count else "")
 
     parts = [without(k) for k in range(count + 1)]
-    problem, order = prepared.problem, slice(None)
     if prepared.solver == "columnwise":
         assert isinstance(problem, Problem)
-        problem, order = _fold_by_fold(problem, fold)
-        prepared = prepared.on(problem)
         columns = open_columns(problem, prepared.control.threads)
         whole = follow(prepared.among(Access(columns, problem)))
         most = columns.threads if columns.whole else 1
@@ -251,14 +252,19 @@ def _fold_by_fold(problem: Problem, fold: Folding) -> tuple[Problem, Any]:
     """
     if not is_narrow(problem) or problem.within is not None or not all(_is_table(part) for part in problem.design.parts):
         return problem, slice(None)
-    code = np.full(problem.rows, -1, dtype=np.int32)
-    for k in range(fold.count):
-        code[fold.held(k, 0, problem.rows)] = k
-    order = np.argsort(code, kind="stable").astype(np.int32)
+    order = np.argsort(_codes([fold.held(k, 0, problem.rows) for k in range(fold.count)]), kind="stable").astype(np.int32)
     parts = tuple(part if part.values is None else Column(part.name, order, part.values) for part in problem.design.parts if isinstance(part, Column))
     fields = {name: getattr(problem, name) for name in ("y", "weight", "offset", "frequency")}
     fields = {name: None if values is None else np.asarray(values)[order] for name, values in fields.items()}
     return problem.change(design=replace(problem.design, parts=parts), **fields), order
+
+
+def _codes(held: list[Array]) -> Array:
+    """The fold that holds each row, the last of several; -1 where none does."""
+    code = np.full(len(held[0]), -1, dtype=np.int32)
+    for k, own in enumerate(held):
+        code[own] = k
+    return code
 
 
 def _is_table(part: Any) -> bool:
@@ -302,12 +308,9 @@ def _predictors(part: Problem, held: list[Array], beta: list[Array], classes: tu
 
 def _at_once(plain: Design, held: list[Array], beta: list[Array]) -> Array | None:
     """The predictors of every row by the one fold that holds it, or None where several do or the core cannot read the columns."""
-    fold = np.full(plain.rows, -1, dtype=np.int32)
-    for k, own in enumerate(held):
-        if (fold[own] >= 0).any():
-            return None
-        fold[own] = k
-    return native.predictors(plain, fold, np.array(beta), cores())
+    if np.sum(held, axis=0).max(initial=0) > 1:
+        return None
+    return native.predictors(plain, _codes(held), np.array(beta), cores())
 
 
 def _block_by_block(plain: Design, held: list[Array], beta: list[Array]) -> list[Array]:

@@ -75,9 +75,6 @@ void scan(const int16_t* const x[4], const int16_t* const next[4], const float* 
     }
 }
 
-// Whether all of them are 0: rows without weight lie together where folds do, and add nothing
-template <class W> bool nothing(const W* w, int64_t n) { return std::all_of(w, w + n, [](W v) { return v == 0; }); }
-
 // out[i][t] = sum_k x_ik u_tk over n rows, for C columns and N vectors of the columns' type; the columns that come next are asked for
 template <class T, int N, int C> ETAMU_INLINE void products_of(const T* const* c, const T* const* next, const T* const* u, int64_t n, double (*out)[4]) {
     using R = std::conditional_t<std::is_same_v<T, float>, F, V>;
@@ -198,8 +195,7 @@ template <class C, class W> void gram_columns(const C* const* x, int64_t piece, 
     }
 }
 
-// out[k, :] = sum_j x_jk beta[f_k, j, :] for `count` rows from `first` on, f_k being the fold of the k-th of them; rows of none, whose f is
-// negative, are left alone.  beta: (folds, p, wide), wide a whole number of registers; out: (count, wide).  x: room for (p, count), four: for (p, 4)
+// Four rows, whose entries of one column lie together, times S registers of coefficients
 template <int S> ETAMU_INLINE void predict_four(const double* four, const double* beta, int p, int64_t wide, double* const* out) {
     V sums[4][S] = {};
     for (int j = 0; j < p; ++j) {
@@ -213,6 +209,8 @@ template <int S> ETAMU_INLINE void predict_four(const double* four, const double
     for (int r = 0; r < 4; ++r) for (int s = 0; s < S; ++s) store(out[r] + s * L, sums[r][s]);
 }
 
+// out[k, :] = sum_j x_jk beta[f_k, j, :] for `count` rows from `first` on, f_k being the fold of the k-th of them; rows of none, whose f is
+// negative, are left alone.  beta: (folds, p, wide), wide a whole number of registers; out: (count, wide).  x: room for (p, count), four: for (p, 4)
 void predict(const Column* columns, int p, int64_t first, int count, const int32_t* fold, int folds, const double* beta, int64_t wide, double* x, double* four, double* out) {
     for (int j = 0; j < p; ++j) gather_column(columns[j], first, count, x + int64_t(j) * count);
     std::vector<int> rows;

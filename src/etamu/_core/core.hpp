@@ -1,5 +1,6 @@
 // What the kernels are told, and the table of their builds.  No statistics and no SIMD in this file.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -114,6 +115,9 @@ struct Inverse {
 };
 
 constexpr int64_t CHUNK = 1024;  // rows of a column that are taken at a time: their products are summed in floats
+
+// Whether all of them are 0: rows without weight lie together where folds do, and add nothing
+template <class W> bool nothing(const W* w, int64_t n) { return std::all_of(w, w + n, [](W v) { return v == 0; }); }
 
 struct Kernels {
     const char* name;

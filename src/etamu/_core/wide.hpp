@@ -377,8 +377,7 @@ class Wide {
     static bool idle(const Problem& problem, int64_t first, int64_t last) {
         const Column& w = problem.extra[1];
         if (w.type != F64 || w.stride != int64_t(sizeof(double)) || w.table) return false;
-        const double* at = reinterpret_cast<const double*>(w.data);
-        return std::all_of(at + first, at + last, [](double v) { return v == 0; });
+        return nothing(reinterpret_cast<const double*>(w.data) + first, last - first);
     }
 
     double sparse_dot(int64_t j, const double* v) const {

@@ -62,7 +62,8 @@ class Abreast:
         self.model, self.descender = ColumnModel(access), Descender()
         self.made_at: Rows | None = None  # where the row weights of the model are from, if it is our own
         self.abreast = _AT_ONCE if constant else _ABREAST
-        self.left, self.stale, self.soon, self.first, self.null = _LEFT, STALE, SOON, 1.0, math.inf
+        self.left, self.stale, self.first, self.null = _LEFT, STALE, 1.0, math.inf
+        self.alone = False  # whether no smaller alpha follows
         self.spare: list[Rows] = []
         self.every, self.origin, self.begins = np.arange(len(pieces.l1)), bounds.nearest(np.zeros(len(pieces.l1))), begins
         self.least = np.abs(self.origin)  # of the penalty this share is left out, which no coefficient can avoid
@@ -115,7 +116,7 @@ class Abreast:
         for site in sites:
             size = np.abs(self._slope(site))
             needed |= (site.place.b != 0) | (size > site.l1) | (site.l1 == 0)
-            soon |= size > self.soon * site.l1
+            soon |= size > (_NOW if self.alone else SOON) * site.l1
         soon |= needed
         for site in sorted(sites, key=lambda s: s.stale):  # those that need it newer than others come first
             if not len(model) or self._staleness(site) > site.stale:
@@ -164,7 +165,7 @@ class Abreast:
         seen = self._modelled()
         for trial in trials:  # whose model may have been another one
             seen[trial.step.at] = True
-        if self.soon == _NOW and any(trial.fresh for trial in trials):
+        if self.alone and any(trial.fresh for trial in trials):
             seen[:] = True  # near enough for what the model lacks to show
         index = np.flatnonzero(seen)
         for site, trial, move, (deviance, found) in zip(moving, trials, moves, self.access.together(moves, self.information, index)):
@@ -297,7 +298,7 @@ class Abreast:
 
     def start(self, sample: Sample, point: Point) -> None:
         """Begin at a sample's solution, and go from there as far as its model leads."""
-        self.null, self.soon = sample.null, _NOW
+        self.null, self.alone = sample.null, True
         b, l1, index = np.zeros(len(self.every)), np.full(len(self.every), _DEAR), sample.modelled.astype(np.int32)
         b[point.index], l1[index] = point.values, point.alpha * self.pieces.l1[index]
         site = self.here = self._site(point.alpha, self._evaluated(b), l1)

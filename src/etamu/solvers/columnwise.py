@@ -58,7 +58,7 @@ class Columnwise:
         self.b, self.score = np.zeros(0), np.zeros(0)
         self.model = ColumnModel(access)
         self.descender, self.first = Descender(), 1.0
-        self.seen = Seen(access.lengths / self.weight_sum, access.lost / self.weight_sum, access.rows)
+        self.seen = Seen(access.lengths / self.weight_sum, access.lost / self.weight_sum, len(self.v))
         self.out = np.ones(self.size, dtype=bool)
         self.left = _LEFT[access.rows * self.size > _MANY]
         self.previous = np.zeros(0)

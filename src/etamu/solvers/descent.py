@@ -90,9 +90,9 @@ class Descender:
     def longest(self, size: int) -> float:
         """No less than the largest eigenvalue of the inverse that the last step has left, if it is one of so many coordinates; else infinity."""
         if self.kept is None:
-            return float("inf")
+            return np.inf
         members, trace = self.kept.spread()
-        return float(trace) if members == size else float("inf")
+        return float(trace) if members == size else np.inf
 
     def __call__(
         self,
@@ -129,16 +129,13 @@ class Descender:
         tolerance: float,
         version: int,
         by: float,
-        end: Array,
-        part: Array,
-    ) -> tuple[float, float]:
-        """The same for the coordinates ``at``, of ``by`` times h, in the core: fills where they end and the way there.
-
-        Returns the objective's change to first order, and the decrease that the model promises.
+    ) -> tuple[Array, Array, float, float]:
+        """The same for the coordinates ``at``, of ``by`` times h, in the core: where they end and the way there, the objective's change to first order,
+        and the decrease that the model promises.
         """
+        end, part = np.empty(len(at)), np.empty(len(at))
         given = (np.ascontiguousarray(a) for a in (b, q, l1, l2, bounds.low, bounds.high))
-        found: tuple[float, float] = core.step(self.kept, h, at, *given, by, tolerance, _SWEEPS, version, cores(), end, part)
-        return found
+        return end, part, *core.step(self.kept, h, at, *given, by, tolerance, _SWEEPS, version, cores(), end, part)
 
 
 def _descend(h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds, groups: Groups, tolerance: float) -> bool:

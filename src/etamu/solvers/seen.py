@@ -21,12 +21,12 @@ class Seen:
     """What is known of every column: its inner product with the residuals u of when it was last scanned, or nothing, which is infinity.
 
     With v = c u + r, |x_j'v| is at most |c| |x_j'u| + |r| |x_j|; along a path c falls much as alpha does, and r is short.
+    Vectors have ``room`` entries, one per row and zeros beyond.
     """
 
-    def __init__(self, lengths: Array, lost: Array, rows: int) -> None:
+    def __init__(self, lengths: Array, lost: Array, room: int) -> None:
         self.lengths, self.lost = np.ascontiguousarray(lengths), lost
-        most = int(min(max(1, len(lengths) // 32), max(1, 4_000_000 // rows), 32))  # vectors remembered: reading them must cost less than a scan
-        room = -(-rows // 64) * 64
+        most = int(min(max(1, len(lengths) // 32), max(1, 4_000_000 // room), 32))  # vectors remembered: reading them must cost less than a scan
         self.vectors, self.squares = np.zeros((most, room)), np.zeros(most)
         self.order: list[int] = []  # places of vectors, the oldest first
         self.known, self.of = np.full(len(lengths), np.inf), np.full(len(lengths), -1, dtype=np.int32)
