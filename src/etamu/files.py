@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from etamu import checks
 from etamu.arguments import Ingredients, build_problem, split_response, without_missing
 from etamu.design.arithmetic import variables
 from etamu.design.batches import Files, open_files
-from etamu.design.encode import encode, offset_of, weights_of
+from etamu.design.encode import Encoder, offset_of, weights_of
 from etamu.design.frames import Table, as_table, as_vector, encode_labels
 from etamu.design.learn import Scan
 from etamu.design.parser import parse
@@ -32,7 +33,7 @@ from etamu.links import Link
 from etamu.solvers.base import Step
 from etamu.sources.cache import Cache
 from etamu.sources.problem import Problem
-from etamu.sources.streamed import Streamed
+from etamu.sources.streamed import Read, Streamed
 from etamu.sums import Request
 
 __all__ = ["SCANNED", "SO_FAR", "Model", "is_path", "read_files", "rows_from"]
@@ -73,9 +74,10 @@ class Model:
         y, _ = split_response(self.formula.response, table, self.family)
         return y, isinstance(self.family, Multinomial) or checks.is_labelled(y)
 
-    def ingredients(self, table: Table, spec: DesignSpec) -> Ingredients:
+    def ingredients(self, table: Table, encoder: Encoder) -> Ingredients:
         """One part, read."""
         assert self.formula.response is not None
+        spec = encoder.spec
         arrays = {name: from_table(value, table, name) for name, value in self.named.items()}
         inside = weights_of(spec, table)
         if inside is not None:
@@ -85,8 +87,7 @@ class Model:
         offset, exposure = (value if isinstance(value, str) else None for value in given)
         again = any(value is not None and not isinstance(value, str) for value in given)
         inner = offset_of(spec, table)
-        design = encode(spec, table)
-        return Ingredients(design, y, self.family, self.link, trials, self.formula.intercept, inner, arrays, spec, again, exposure, offset)
+        return Ingredients(encoder(table), y, self.family, self.link, trials, self.formula.intercept, inner, arrays, spec, again, exposure, offset)
 
 
 @contextmanager
@@ -233,31 +234,23 @@ def _teller(progress: Callable[[Step], None] | None) -> Callable[[float, Request
 
 
 def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample: Table, cache: Cache | None) -> tuple[Ingredients, Streamed, checks.Response]:
-    levels = seen.levels()
-    built = model.ingredients(sample, spec)
+    levels, encoder = seen.levels(), Encoder(spec)
+    built = model.ingredients(sample, encoder)
     problem, response = build_problem(built, levels)
 
-    def encoded() -> Iterator[Problem]:
+    def encoded() -> Iterator[Read]:
         start = 0
-        for part in files:
-            with rows_from(start):
-                table = model.complete(as_table(part))
-                problem = build_problem(model.ingredients(table, spec), levels)[0] if table.rows else None
-            if problem is not None:
-                yield problem
+        for part in files.parts():
+            yield partial(problem_of, part, start)
             start += part.num_rows
 
-    def read() -> Iterator[Problem]:
-        if cache is None:
-            yield from encoded()
-        elif cache.complete:
-            yield from cache
-        else:
-            cache.clear()
-            for part in encoded():
-                cache.add(part)
-                yield part
-            cache.complete = True
+    def problem_of(part: Any, start: int) -> Problem | None:
+        with rows_from(start):
+            table = model.complete(as_table(part))
+            return build_problem(model.ingredients(table, encoder), levels)[0] if table.rows else None
+
+    def read() -> Iterator[Read]:
+        return encoded() if cache is None else cache.through(encoded)
 
     observed = None if model.named["frequency"] is None else seen.observed
     return built, Streamed(read, problem, seen.rows, observed), response

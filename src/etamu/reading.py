@@ -11,9 +11,9 @@ import numpy as np
 from etamu import checks
 from etamu.arguments import Ingredients, build_problem, check_whole, without_missing
 from etamu.design.columns import Design
+from etamu.design.encode import Encoder, learn
 from etamu.design.frames import as_table
 from etamu.design.inputs import read_matrix
-from etamu.design.learn import learn
 from etamu.design.missing import drop_rows
 from etamu.design.terms import expand, read_formula
 from etamu.errors import FormulaError, SpecificationError, unknown
@@ -48,7 +48,7 @@ def read_table(
     table = as_table(data)
     parsed = expand(parsed, table.columns)
     table, arrays = without_missing(table, parsed, arrays, missing)
-    built = replace(Model(parsed, family, link, arrays, missing).ingredients(table, learn(parsed, table, missing)), data=table)
+    built = replace(Model(parsed, family, link, arrays, missing).ingredients(table, Encoder(learn(parsed, table, missing))), data=table)
     return built, *in_memory(built)
 
 

@@ -100,6 +100,16 @@ inline void tabulate(const Cells& a, const Cells& b, const double* w, int rows, 
     }
 }
 
+// The weights of the groups with themselves, where they have multipliers, and with each other
+inline void tabulate(const std::vector<Cells>& cells, const Problem& problem, const double* w, int rows, double* tables) {
+    const Tables& where = problem.tables;
+    const size_t groups = problem.groups.size();
+    for (size_t i = 0; i < groups; ++i) {
+        if (where.self[i] >= 0) scatter(cells[i], w, 2, rows, tables + where.self[i], 1);
+        for (size_t j = i + 1; j < groups; ++j) tabulate(cells[i], cells[j], w, rows, tables + where.pair[i][j]);
+    }
+}
+
 // ---- sparse rows -------------------------------------------------------------------------------------------------
 
 inline void add_sparse(const SparseRows& x, int64_t first, int count, const double* beta, double* eta) {

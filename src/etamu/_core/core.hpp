@@ -38,7 +38,7 @@ struct SparseRows {
 };
 
 // Where the sums of groups and sparse columns lie in Result::tables (-1: not asked for).  `cross` has rows of `ld` numbers, whole
-// registers: the weight against the constant and the stored columns; `self` is the diagonal of a group with multipliers, or the
+// registers: the weight against the constant and the stored columns, and the score until the end of a pass; `self` is the diagonal of a group with multipliers, or the
 // square of the sparse columns; `pair` the cross-tabulation of two groups, the last of which may be the sparse columns.
 struct Tables {
     int64_t ld = 0;
@@ -58,6 +58,12 @@ struct Problem {
     int reference = -1;  // multinomial: the class whose predictor is 0, or -1
     int64_t rows = 0;
 };
+
+// Whether the first column is the constant as it stands, which then needs no multiplications
+inline bool begins_with_constant(const Problem& problem) {
+    const auto& c = problem.columns;
+    return problem.family != MULTINOMIAL && !c.empty() && c[0].type == ONE && c[0].center == 0 && c[0].scale == 1;
+}
 
 // Rows [start, stop) in blocks; with step > block only the first `block` rows of every `step` (a systematic sample).
 struct Task {

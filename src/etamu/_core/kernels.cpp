@@ -8,6 +8,7 @@
 #include "codes.hpp"
 #include "columns.hpp"
 #include "coordinate.hpp"
+#include "few.hpp"
 #include "linalg.hpp"
 #include "pack.hpp"
 #include "rows.hpp"
@@ -57,9 +58,8 @@ struct Layout {
 };
 
 Layout layout_of(const Problem& problem) {
-    const auto& c = problem.columns;
-    bool constant = problem.family != MULTINOMIAL && !c.empty() && c[0].type == ONE && c[0].center == 0 && c[0].scale == 1;
-    return Layout{constant, int(c.size()) - constant};
+    const int constant = begins_with_constant(problem);
+    return Layout{constant, int(problem.columns.size()) - constant};
 }
 
 // The rows of a block as panels.  Lanes past the last column are zero: packing leaves them alone, so that they are
@@ -215,32 +215,44 @@ Panels<float> to_float(Scratch& s, const Panels<double>& x) {
     return f;
 }
 
-void add_score_rows(Block& block, const double* r, const Result& result) {
+// `cells`: whether those of groups and sparse columns are not left to Information, whose tables hold them too
+void add_score_rows(Block& block, const double* r, const Result& result, bool cells) {
     const Problem& problem = block.problem;
     if (block.layout.constant) result.score[0] += total(r, block.x.rows);
     add_score(block.x, r, result.score + block.layout.constant, block.s.ahead);
+    if (!cells) return;
     double* to = result.cells;
     for (size_t i = 0; i < problem.groups.size(); to += problem.groups[i++].cells) scatter(block.s.cells[i], r, 1, block.x.rows, to, 1);
     if (problem.sparse.columns) scatter_sparse(problem.sparse, block.first, block.count, r, to, 1);
 }
 
-// What groups and sparse columns share with the constant and the stored columns (`row`: their weighted rows) and each other
+// What groups and sparse columns share with the constant, the stored columns and the score (`row`: their weighted rows) and each other
 void add_tables(Block& block, const double* w, const double* row, double* tables) {
     const Problem& problem = block.problem;
     const Tables& where = problem.tables;
     const auto& cells = block.s.cells;
     const size_t groups = problem.groups.size();
     const int rows = block.x.rows;
+    tabulate(cells, problem, w, rows, tables);
     for (size_t i = 0; i < groups; ++i) {
         scatter_rows(cells[i], row, rows, tables + where.cross[i], where.ld);
-        if (where.self[i] >= 0) scatter(cells[i], w, 2, rows, tables + where.self[i], 1);
-        for (size_t j = i + 1; j < groups; ++j) tabulate(cells[i], cells[j], w, rows, tables + where.pair[i][j]);
         if (problem.sparse.columns) tabulate_sparse(cells[i], problem.sparse, block.first, block.count, w, tables + where.pair[i][groups]);
     }
     if (problem.sparse.columns) {
         scatter_sparse_rows(problem.sparse, block.first, block.count, row, tables + where.cross[groups], where.ld);
         square_sparse(problem.sparse, block.first, block.count, w, tables + where.self[groups]);
     }
+}
+
+// The scores of cells and sparse columns, from the tables that have been adding them up
+void take_scores(const Problem& problem, int columns, const Result& result) {
+    double* to = result.cells;
+    const auto take = [&](size_t i, int64_t count) {
+        double* from = result.tables + problem.tables.cross[i] + 1 + columns;
+        for (int64_t c = 0; c < count; ++c, ++to, from += problem.tables.ld) *to += *from, *from = 0;
+    };
+    for (size_t i = 0; i < problem.groups.size(); ++i) take(i, problem.groups[i].cells);
+    if (problem.sparse.columns) take(problem.groups.size(), problem.sparse.columns);
 }
 
 // The information of one equation, added to block by block and complete at the end.
@@ -259,7 +271,8 @@ class Information {
         folded = single ? Folded::in<float>(memory) : Folded::in<double>(memory);
     }
 
-    void add(Block& block, const double* w) {
+    // w: the rows' information weights, r: their shares of the score
+    void add(Block& block, const double* w, const double* r) {
         Scratch& s = block.s;
         const Problem& problem = block.problem;
         const Panels<double>& x = block.x;
@@ -273,7 +286,7 @@ class Information {
         } else {
             const int64_t width = problem.tables.ld;
             double* row = plain ? nullptr : s.row.at_least(size_t(width) * x.rows + W);
-            if (row) for (int k = 0; k < x.rows; ++k) { std::fill(row + k * width, row + (k + 1) * width, 0.0); row[k * width] = w[k]; }
+            if (row) for (int k = 0; k < x.rows; ++k) { std::fill(row + k * width, row + (k + 1) * width, 0.0); row[k * width] = w[k]; row[k * width + 1 + x.columns] = r[k]; }
             gram<V, double>(x, w, s.panel.at_least(size_t(W) * x.rows), corner, ld, folded, sums, tick, row, [&](int registers, int from, const double* a) {
                 const int used = std::min(registers * L, x.columns - from);
                 for (int k = 0; k < x.rows; ++k)
@@ -289,6 +302,7 @@ class Information {
 
     void complete(const Block& block) const {
         if (!wanted) return;
+        if (!plain) take_scores(block.problem, block.x.columns, result);
         if (single) unfold(Panels<float>(block.x.columns, 0), folded, corner, ld);
         else unfold(block.x, folded, corner, ld);
     }
@@ -341,7 +355,67 @@ void count_rows(const double* w, int rows, double& n, double& weights) {
     weights += sum(total);
 }
 
+// A pass over cells and few columns, which stay columns
+void pass_of_few(const Problem& problem, const Task& task, const Result& result) {
+    Scratch& s = scratch();
+    RowBlock& t = s.rows;
+    const Layout layout = layout_of(problem);
+    const size_t groups = problem.groups.size();
+    const double* beta = task.beta + layout.constant;
+    const int most = padded(int(task.block));
+    double *x = s.x.at_least(size_t(layout.columns) * most), *weighted = s.panel.at_least(size_t(layout.columns) * most);
+    double* sums = s.sums.at_least(Few::size(layout.columns));
+    std::fill(sums, sums + Few::size(layout.columns), 0.0);
+    const Few few(layout.columns, sums);
+    if (s.cells.size() < groups) s.cells.resize(groups);
+    Totals totals;
+    double n = 0, weights = 0;
+    each_block(task, [&](int64_t first, int count) {
+        const int rows = padded(count);
+        s.ahead.aim(problem, first + task.step, task.block, 1);
+        load_extra(problem, first, count, rows, t);
+        if (layout.constant) for (int k = 0; k < rows; k += L) store(t.eta + k, load(t.eta + k) + task.beta[0]);
+        for (int j = 0; j < layout.columns; ++j) {
+            double* column = x + int64_t(j) * rows;
+            gather_column(problem.columns[size_t(layout.constant + j)], first, count, column);
+            std::fill(column + count, column + rows, 0.0);
+            for (int k = 0; k < rows; k += L) store(t.eta + k, load(t.eta + k) + load(column + k) * beta[j]);
+        }
+        for (size_t i = 0; i < groups; ++i) read_cells(problem.groups[i], first, count, rows, s.cells[i]);
+        s.ahead.step(2);
+        add_cells(s.cells, groups, task.cells, rows, t.eta);
+        if (t.weighted) count_rows(t.w, rows, n, weights);
+        else n += count, weights += count;
+        row_terms(problem, t, rows, task.information, totals, s.ahead);
+        if (task.order > 0) few.add_score(x, t.score, rows);
+        if (task.order == 1) {
+            double* to = result.cells;
+            for (size_t i = 0; i < groups; to += problem.groups[i++].cells) scatter(s.cells[i], t.score, 1, rows, to, 1);
+        }
+        if (task.order < 2) return;
+        few.add_information(x, t.weight, rows, weighted);
+        add_lines(s.cells, problem, t.weight, weighted, t.score, layout.columns, rows, result.tables);
+        tabulate(s.cells, problem, t.weight, rows, result.tables);
+    });
+    if (task.order > 0) few.score(layout.constant, result.score);
+    if (task.order > 1) {
+        few.information(layout.constant, width(int(problem.columns.size())), result.information);
+        take_scores(problem, layout.columns, result);
+    }
+    result.scalars[0] += n;
+    result.scalars[1] += weights;
+    result.scalars[2] += sum(totals.deviance);
+    result.scalars[3] += sum(totals.pearson);
+}
+
+bool is_of_few(const Problem& problem) {
+    if (problem.groups.empty() || problem.sparse.columns || problem.family == MULTINOMIAL || layout_of(problem).columns > Few::MOST) return false;
+    for (size_t j = 0; j < problem.columns.size(); ++j) if (run_length(problem.columns, j) > 1) return false;
+    return true;
+}
+
 void pass(const Problem& problem, const Task& task, const Result& result) {
+    if (is_of_few(problem)) return pass_of_few(problem, task, result);
     Scratch& s = scratch();
     RowBlock& t = s.rows;
     const Layout layout = layout_of(problem);
@@ -373,8 +447,8 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
         } else {
             block.add_cells_to(task.cells, t.eta);
             row_terms(problem, t, rows, task.information, totals, s.ahead);
-            if (task.order > 0) add_score_rows(block, t.score, result);
-            if (task.order > 1) information.add(block, t.weight);
+            if (task.order > 0) add_score_rows(block, t.score, result, task.order == 1);
+            if (task.order > 1) information.add(block, t.weight, t.score);
         }
     });
     information.complete(block);
@@ -477,10 +551,10 @@ void accumulate(const Problem& problem, const Task& task, const double* row_scor
         std::fill(t.score, t.score + rows, 0.0);
         std::fill(t.weight, t.weight + rows, 0.0);
         std::copy(row_score + first - task.start, row_score + first - task.start + count, t.score);
-        add_score_rows(block, t.score, result);
+        add_score_rows(block, t.score, result, task.order == 1);
         if (task.order > 1) {
             std::copy(row_weight + first - task.start, row_weight + first - task.start + count, t.weight);
-            information.add(block, t.weight);
+            information.add(block, t.weight, t.score);
         }
     });
     information.complete(block);

@@ -110,7 +110,7 @@ def _values(node: Node, table: Table, learnt: Mapping[Node, State]) -> Array:
             x = _values(arguments[0], table, learnt).astype(float)
             return np.asarray((x - learnt[node]["center"][0]) / learnt[node]["scale"][0])
         case Call(function, (argument,)) if function in BUILT_IN:
-            return np.asarray(FUNCTIONS[function](_values(argument, table, learnt).astype(float)))
+            return np.asarray(FUNCTIONS[function](_values(argument, table, learnt).astype(float, copy=False)))
         case Call(function, arguments):
             return _own(function, [_operand(a, table, learnt) for a in arguments], table.rows)
     raise FormulaError(f"formula: '{write(node)}' cannot be evaluated.")

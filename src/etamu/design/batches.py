@@ -1,32 +1,31 @@
 """Files read part by part: Parquet by row groups, CSV by blocks, only the columns that are needed.
 
-While one part is worked on the next is decoded by a thread of its own.  (A dataset scanner would do the same, but keeps what
-it has read; these readers let every part go.)  Which rows make a part depends on the files alone.
+A Parquet part is decoded by all of pyarrow's threads, a CSV part by one.  (A dataset scanner would do the same, but keeps what it has
+read; these readers let every part go.)  Which rows make a part depends on the files and the columns alone.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-import queue
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etamu.ahead import in_turn
 from etamu.errors import DataError, SpecificationError, unknown
 
 __all__ = ["Files", "open_files"]
 
-_ROWS = 1 << 18  # of a Parquet part, at most
+_ROWS = 1 << 20  # of a Parquet part, at most
 _BLOCK = 1 << 24  # bytes of a CSV part
 _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".txt": "csv"}
 
 
 @dataclass(frozen=True)
 class Files:
-    """Files of one kind with the same columns; iterating gives their parts as Arrow tables, in order, as often as wished."""
+    """Files of one kind with the same columns, whose parts come as Arrow tables, in order, as often as wished."""
 
     paths: tuple[str, ...]
     kind: str
@@ -67,9 +66,11 @@ class Files:
                     )
 
     def __iter__(self) -> Iterator[Any]:
-        return _ahead(self._parts())
+        with in_turn(self.parts(), lambda part: part, 2) as parts:  # the next is read while one is in use
+            yield from parts
 
-    def _parts(self) -> Iterator[Any]:
+    def parts(self) -> Iterator[Any]:
+        """The same, none of which is read before it is asked for."""
         for path in self.paths:
             yield from _parquet_parts(path, self.columns) if self.kind == "parquet" else _csv_parts(path, self.columns)
 
@@ -124,7 +125,7 @@ def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[Any]:
 
     file = _guarded(path, "its footer", lambda: _parquet(path))
     for group in range(file.metadata.num_row_groups):
-        batches = file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=None if columns is None else list(columns), use_threads=False)
+        batches = file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=None if columns is None else list(columns), use_threads=True)
         while (batch := _guarded(path, f"row group {group}", lambda b=batches: next(b, None))) is not None:
             yield pa.table(batch)
 
@@ -144,38 +145,3 @@ def _csv_parts(path: str, columns: Sequence[str] | None) -> Iterator[Any]:
     while (batch := _guarded(path, f"block {block}", lambda: next(iter(reader), None))) is not None:
         block += 1
         yield pa.table(batch)
-
-
-def _ahead(parts: Iterator[Any]) -> Iterator[Any]:
-    """The same parts, the next of which is read while one is in use."""
-    waiting: queue.Queue[Any] = queue.Queue(maxsize=1)
-    stop = threading.Event()
-
-    def put(item: Any) -> bool:
-        while not stop.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def read() -> None:
-        try:
-            for part in parts:
-                if not put(part):
-                    return
-            put(None)
-        except Exception as error:
-            put(error)
-
-    reader = threading.Thread(target=read, name="etamu-read", daemon=True)
-    reader.start()
-    try:
-        while (part := waiting.get()) is not None:
-            if isinstance(part, Exception):
-                raise part
-            yield part
-    finally:
-        stop.set()
-        reader.join()

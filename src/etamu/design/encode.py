@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Any
@@ -27,7 +28,7 @@ from etamu.design.parser import Node, write
 from etamu.design.spec import DesignSpec
 from etamu.errors import DataError, FormulaError
 
-__all__ = ["DesignSpec", "Factor", "Scan", "encode", "learn", "offset_of", "term_columns", "weights_of"]
+__all__ = ["DesignSpec", "Encoder", "Factor", "Scan", "encode", "learn", "offset_of", "term_columns", "weights_of"]
 
 Array = np.ndarray[Any, Any]
 Numeric = tuple[str, Array]  # a column's name and values
@@ -47,12 +48,27 @@ def encode(spec: DesignSpec, table: Table, *, unseen: str = "raise") -> Design:
     >>> encode(learn(read_formula("~ x:g"), table), table).names
     ['Intercept', 'x:g[u]', 'x:g[v]']
     """
-    parts: list[Part] = [Column("Intercept")] if spec.formula.intercept else []
-    encoder = _Encoder(spec, table, unseen)
-    full = fully_coded(spec.formula.terms, spec.factor_of.keys(), spec.formula.intercept)
-    for term, whole in zip(spec.formula.terms, full, strict=True):
-        parts += encoder.term(term, whole)
-    return Design(tuple(_named_apart(parts)), table.rows)
+    return Encoder(spec)(table, unseen)
+
+
+class Encoder:
+    """A learnt formula, ready for any number of tables: what does not depend on their rows is worked out once."""
+
+    def __init__(self, spec: DesignSpec) -> None:
+        self.spec = spec
+        full = fully_coded(spec.formula.terms, spec.factor_of.keys(), spec.formula.intercept)
+        self._terms = [_Term(spec, term, whole) for term, whole in zip(spec.formula.terms, full, strict=True)]
+        self._apart: bool | None = None  # whether all names are different, once a table has shown them
+
+    def __call__(self, table: Table, unseen: str = "raise") -> Design:
+        reading = _Reading(self.spec, table, unseen)
+        parts: list[Part] = [Column("Intercept")] if self.spec.formula.intercept else []
+        for term in self._terms:
+            parts += term.parts(reading)
+        if self._apart is None:
+            names = [name for part in parts for name in part.names]
+            self._apart = len(set(names)) == len(names)
+        return Design(tuple(parts if self._apart else _named_apart(parts)), table.rows)
 
 
 def term_columns(spec: DesignSpec) -> dict[str, range]:
@@ -82,7 +98,39 @@ def _variable_width(spec: DesignSpec, variable: Node, whole: bool) -> int:
     return 1 if isinstance(found, (Named, Arithmetic)) else found.width
 
 
-class _Encoder:
+class _Term:
+    """One term: numeric columns on the outside, the cells of its factors within."""
+
+    def __init__(self, spec: DesignSpec, term: Term, full: frozenset[Node]) -> None:
+        self.term = term
+        self.factors = [v for v in term if v in spec.factor_of]
+        self.numeric = [v for v in term if v not in spec.factor_of]
+        self.cells = _Cells.of(term, [spec.factor_of[v] for v in self.factors], [v in full for v in self.factors]) if self.factors else None
+        self._labels: dict[tuple[str, ...], tuple[str, ...]] = {}  # of the cells' columns, by the names of the numeric ones
+
+    def parts(self, reading: _Reading) -> Iterator[Part]:
+        coded = [reading.codes(v) for v in self.factors]
+        codes = None if self.cells is None else self.cells.join(coded)
+        for columns in _first_fastest([reading.columns(v) for v in self.numeric]):
+            names = tuple(name for name, _ in columns)
+            times = _times([values for _, values in columns])
+            if self.cells is None or codes is None:
+                assert times is not None
+                yield Column(self._joined(names, ()), times)
+            else:
+                yield from self.cells.parts(codes, times, coded, self._names(names))
+
+    def _names(self, numeric: tuple[str, ...]) -> tuple[str, ...]:
+        assert self.cells is not None
+        if numeric not in self._labels:
+            self._labels[numeric] = tuple(self._joined(numeric, labels) for labels in _first_fastest(self.cells.names))
+        return self._labels[numeric]
+
+    def _joined(self, numeric: tuple[str, ...], labels: tuple[str, ...]) -> str:
+        return _joined(self.term, dict(zip(self.numeric, numeric)) | dict(zip(self.factors, labels)))
+
+
+class _Reading:
     """One table on its way through the terms; a variable is read once, however many terms it is in."""
 
     def __init__(self, spec: DesignSpec, table: Table, unseen: str) -> None:
@@ -90,28 +138,12 @@ class _Encoder:
         self._codes: dict[Node, Array] = {}
         self._numeric: dict[Node, list[Numeric]] = {}
 
-    def term(self, term: Term, full: frozenset[Node]) -> Iterator[Part]:
-        """The parts of one term: numeric columns on the outside, the cells of its factors within."""
-        factors = [v for v in term if v in self.spec.factor_of]
-        numeric = [v for v in term if v not in self.spec.factor_of]
-        cells = _Cells.of(term, [self.spec.factor_of[v] for v in factors], [v in full for v in factors]) if factors else None
-        coded = [self._coded(v) for v in factors]
-        codes = None if cells is None else cells.join(coded)
-        for columns in _first_fastest([self._columns(v) for v in numeric]):
-            names = {v: name for v, (name, _) in zip(numeric, columns)}
-            times = _times([values for _, values in columns])
-            if cells is None or codes is None:
-                assert times is not None
-                yield Column(":".join(names[v] for v in term), times)
-            else:
-                yield from cells.parts(codes, times, coded, lambda labels, names=names: _joined(term, dict(zip(factors, labels)) | names))
-
-    def _coded(self, variable: Node) -> Array:
+    def codes(self, variable: Node) -> Array:
         if variable not in self._codes:
             self._codes[variable] = codes_of(category_of(variable), self.spec.factor_of[variable], self.table, self.unseen)
         return self._codes[variable]
 
-    def _columns(self, variable: Node) -> list[Numeric]:
+    def columns(self, variable: Node) -> list[Numeric]:
         if variable not in self._numeric:
             self._numeric[variable] = self._read(variable)
         return self._numeric[variable]
@@ -140,7 +172,7 @@ class _Cells:
     """The cells of a term's factors, first factor fastest: the columns they make and the code of each."""
 
     def __init__(self, factors: Sequence[Factor], full: Sequence[bool], names: Sequence[list[str]]) -> None:
-        self.counts, self._factors, self._full, self._names = [f.count for f in factors], factors, full, names
+        self.counts, self.names, self._factors, self._full = [f.count for f in factors], names, factors, full
 
     @staticmethod
     def of(term: Term, factors: Sequence[Factor], full: Sequence[bool]) -> _Cells:
@@ -165,25 +197,34 @@ class _Cells:
             np.add(out, code, out=out, casting="unsafe")
         return out
 
-    def parts(self, codes: Array, times: Array | None, single: Sequence[Array], name: Any) -> Iterator[Part]:
-        names = [name(labels) for labels in _first_fastest(self._names)]
+    def parts(self, codes: Array, times: Array | None, single: Sequence[Array], names: tuple[str, ...]) -> Iterator[Part]:
         if not names:
             return  # a factor of one level
-        if all(whole or f.contrast == "treatment" for f, whole in zip(self._factors, self._full)):
-            yield Levels(tuple(names), codes, self._slots(), times, tuple(zip(single, self.counts)))
+        if self._tables is None:
+            yield Levels(names, codes, self._slots, times, tuple(zip(single, self.counts)))
             return
-        for label, columns in zip(names, _first_fastest([list(f.coded(whole).T) for f, whole in zip(self._factors, self._full)])):
+        for label, table in zip(names, self._tables, strict=True):
+            yield Column(label, codes, table) if times is None else Column(label, table[codes] * times)
+
+    @cached_property
+    def _tables(self) -> list[Array] | None:
+        """What each column holds in every cell; None where all are indicators."""
+        if all(whole or f.contrast == "treatment" for f, whole in zip(self._factors, self._full)):
+            return None
+        out = []
+        for columns in _first_fastest([list(f.coded(whole).T) for f, whole in zip(self._factors, self._full)]):
             table = columns[0]
             for column in columns[1:]:
                 table = np.multiply.outer(column, table)
-            table = np.ascontiguousarray(table.ravel(), dtype=float)
-            yield Column(label, codes, table) if times is None else Column(label, table[codes] * times)
+            out.append(np.ascontiguousarray(table.ravel(), dtype=float))
+        return out
 
+    @cached_property
     def _slots(self) -> Array:
         """Where each cell stands among the columns, -1 for those a base level takes."""
         slots = np.zeros((1,), dtype=np.int64)
         width = 1
-        for factor, whole, names in zip(self._factors, self._full, self._names):
+        for factor, whole, names in zip(self._factors, self._full, self.names):
             place = factor.places(whole)[:, None]
             slots = np.where((place < 0) | (slots < 0), -1, slots + width * place).ravel()
             width *= len(names)
@@ -212,9 +253,6 @@ def _times(values: Sequence[Array]) -> Array | None:
 
 def _named_apart(parts: list[Part]) -> list[Part]:
     """Column names are addresses, so no two may be alike; a later one gets a number."""
-    names = [name for part in parts for name in part.names]
-    if len(set(names)) == len(names):
-        return parts
     taken: set[str] = set()
     return [_renamed(part, taken) for part in parts]
 
@@ -234,6 +272,9 @@ def refuse_invalid(values: Array, name: str) -> None:
     """An error that names the expression and its first row without a finite value."""
     if values.dtype.kind != "f":
         return
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.add.reduce(values)):
+            return  # one that is not finite would show in the sum
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(np.argmax(bad))

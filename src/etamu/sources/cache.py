@@ -5,8 +5,11 @@ The file is unlinked as soon as it is made, so nothing is left behind however th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,55 +20,82 @@ from etamu.sources.problem import Problem
 __all__ = ["Cache"]
 
 Array = np.ndarray[Any, Any]
+Read = Callable[[], Problem | None]
 
 
 @dataclass
 class Cache:
-    """Problems written one after another and read back in that order; ``complete`` once all have been written."""
+    """Parts written as they are made, by any thread, and read back in their order once all have been written."""
 
     folder: str | None = None
-    complete: bool = False
     _file: BinaryIO | None = None
-    _held: list[Problem] = field(default_factory=list)
+    _held: dict[int, Problem | None] = field(default_factory=dict)
+    _end: int = 0  # where the next array goes
+    _count: int | None = None  # parts, once all have been taken
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def clear(self) -> None:
+    def through(self, parts: Callable[[], Iterator[Read]]) -> Iterator[Read]:
+        """The parts: from here if all have been written, else as ``parts`` gives them, written on the way."""
+        if self._count is not None and len(self._held) == self._count:
+            for held in map(self._held.get, range(self._count)):
+                if held is not None:
+                    yield partial(_with_arrays, held, self._read)
+            return
+        self._begin()
+        number = -1
+        for number, make in enumerate(parts()):
+            yield partial(self._kept, number, make)
+        self._count = number + 1
+
+    def _begin(self) -> None:
         """Begin again: an earlier pass did not come to its end."""
-        self._held = []
+        self._held, self._end, self._count = {}, 0, None
         if self._file is not None:
             self._file.close()
         import tempfile
 
         try:
-            self._file = tempfile.TemporaryFile(dir=self.folder, prefix="etamu-")  # noqa: SIM115 - it lives as long as the fit
+            self._file = tempfile.TemporaryFile(dir=self.folder, prefix="etamu-", buffering=0)  # noqa: SIM115 - it lives as long as the fit
         except OSError as error:
-            raise DataError(f"`cache` {self.folder!r} cannot be written: {error.strerror}; pass a folder with room, or cache=None.") from None
+            raise self._unwritable(error) from None
 
     def __del__(self) -> None:
         if self._file is not None:
             self._file.close()
 
-    def add(self, problem: Problem) -> None:
-        """Write a part's arrays; what is kept of it are their places."""
-        self._held.append(_with_arrays(problem, self._write))
-
-    def __iter__(self) -> Iterator[Problem]:
-        for held in self._held:
-            yield _with_arrays(held, self._read)
+    def _kept(self, number: int, make: Read) -> Problem | None:
+        """The part, whose arrays are written; what is kept of it are their places."""
+        part = make()
+        self._held[number] = None if part is None else _with_arrays(part, self._write)
+        return part
 
     def _write(self, values: Any) -> Any:
-        assert self._file is not None
         array = np.ascontiguousarray(values)
-        at = self._file.seek(0, 2)
+        with self._lock:
+            at, self._end = self._end, self._end + array.nbytes
         try:
-            self._file.write(array.data)
+            self._move(_write_at, array, at)
         except OSError as error:
-            raise DataError(f"`cache` {self.folder!r} cannot be written: {error.strerror}; pass a folder with room, or cache=None.") from None
+            raise self._unwritable(error) from None
         return _Place(at, array.dtype, len(array))
 
     def _read(self, place: Any) -> Array:
+        array = np.empty(place.count, dtype=place.dtype)
+        self._move(_read_at, array, place.at)
+        return array
+
+    def _move(self, move: Callable[[BinaryIO, threading.Lock, memoryview, int], int], array: Array, at: int) -> None:
+        """All bytes of an array to or from the file; a system may move fewer at once than it was asked for."""
         assert self._file is not None
-        self._file.seek(place.at)
-        return np.fromfile(self._file, dtype=place.dtype, count=place.count)
+        left = array.data.cast("B") if array.size else memoryview(b"")
+        while len(left):
+            moved = move(self._file, self._lock, left, at)
+            if moved <= 0:
+                raise DataError(f"`cache` {self.folder!r} has become shorter than what was written to it; pass another folder, or cache=None.")
+            left, at = left[moved:], at + moved
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(f"`cache` {self.folder!r} cannot be written: {error.strerror}; pass a folder with room, or cache=None.")
 
 
 @dataclass(frozen=True)
@@ -73,6 +103,22 @@ class _Place:
     at: int
     dtype: np.dtype[Any]
     count: int
+
+
+def _write_at(file: BinaryIO, lock: threading.Lock, data: memoryview, at: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(file.fileno(), data, at)
+    with lock:
+        file.seek(at)
+        return file.write(data)
+
+
+def _read_at(file: BinaryIO, lock: threading.Lock, data: memoryview, at: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(file.fileno(), [data], at)
+    with lock:
+        file.seek(at)
+        return file.readinto(data)  # type: ignore[attr-defined,no-any-return]
 
 
 def _with_arrays(problem: Problem, change: Any) -> Problem:

@@ -1,7 +1,7 @@
 """The factors of a design as the core adds them: products of a few factors, each row in one cell of each.
 
-Small factors are multiplied together until their product has up to ``_CELLS`` cells; a row then makes one scatter for the
-whole product instead of one for each factor and each pair of them.  Sums over the cells become sums over levels
+Small factors are multiplied together until their product has up to ``_CELLS`` cells, or ``_ALL`` where it is the product of them all;
+a row then makes one scatter for the whole product instead of one for each factor and each pair of them.  Sums over the cells become sums over levels
 afterwards, since a level's sum is the sum of its cells (:meth:`Group.collapse`).
 """
 
@@ -20,7 +20,7 @@ from etamu.design.columns import Design, Levels
 __all__ = ["Group", "group_levels", "row_cells"]
 
 Array = np.ndarray[Any, Any]
-_CELLS = 96
+_CELLS, _ALL = 96, 512
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,12 @@ class _Bin:
 
 def _shared_out(parts: list[tuple[int, Levels]]) -> list[_Bin]:
     """Factors put together, the largest first: into a product that has them already, else where they leave the least room."""
+    single = sorted((_Bin.of(at, part) for at, part in parts), key=lambda b: -b.cells)
+    factors = {key: count for one in single for key, (_, count) in one.factors.items()}
+    most = _ALL if prod(factors.values()) <= _ALL else _CELLS
     bins: list[_Bin] = []
-    for new in sorted((_Bin.of(at, part) for at, part in parts), key=lambda b: -b.cells):
-        fitting = [b for b in bins if b.with_(new) <= max(_CELLS, b.cells)]
+    for new in single:
+        fitting = [b for b in bins if b.with_(new) <= max(most, b.cells)]
         if fitting:
             min(fitting, key=lambda b: (b.with_(new) / b.cells, -b.cells)).take(new)
         else:

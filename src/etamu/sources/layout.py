@@ -50,7 +50,7 @@ class Layout:
         """(row length, starts of cross, of self, of pair, total length) of the flat array of tables."""
         sizes = [g.cells for g in self.groups] + ([] if self.sparse is None else [len(self.sparse.names)])
         n, at = len(sizes), 0
-        ld = -(-(1 + self.stored) // core.lanes()) * core.lanes()  # whole registers
+        ld = -(-(2 + self.stored - self.constant) // core.lanes()) * core.lanes()  # weight, columns and score in whole registers
         cross, own, pair = [0] * n, [-1] * n, [[-1] * n for _ in range(n)]
         for i, size in enumerate(sizes):
             cross[i], at = at, at + size * ld

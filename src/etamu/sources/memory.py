@@ -6,16 +6,14 @@ value per row.
 
 from __future__ import annotations
 
-import itertools
-import os
-import threading
+import operator
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import reduce
 
 import numpy as np
 
+from etamu.ahead import in_turn
 from etamu.core import cores
 from etamu.rows import RowTerms, starting_terms
 from etamu.sources import native, plain
@@ -26,48 +24,11 @@ from etamu.sums import Request, Sums
 __all__ = ["Memory"]
 
 
-@lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="etamu")
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear) if hasattr(os, "register_at_fork") else None
-
-
-class _Ordered:
-    """Adds chunk results in the order of the chunks, whichever thread brings them first."""
-
-    def __init__(self) -> None:
-        self.lock, self.next = threading.Lock(), 0
-        self.waiting: dict[int, Sums] = {}
-        self.total: Sums | None = None
-
-    def put(self, k: int, sums: Sums) -> None:
-        with self.lock:
-            self.waiting[k] = sums
-            while self.next in self.waiting:
-                part = self.waiting.pop(self.next)
-                self.total = part if self.total is None else self.total + part
-                self.next += 1
-
-
 def _in_order(work: Callable[[int], Sums], count: int, threads: int) -> Sums:
     """work(0) + work(1) + ... from ``threads`` threads, this one among them."""
-    if count == 1:
-        return work(0)
-    ordered, tickets = _Ordered(), itertools.count()
-
-    @np.errstate(all="ignore")  # of a thread of its own; what overflows shows in the sums
-    def run() -> None:
-        while (k := next(tickets)) < count:
-            ordered.put(k, work(k))
-
-    helpers = [_pool(threads - 1).submit(run) for _ in range(min(threads, count) - 1)] if threads > 1 else []
-    run()
-    for helper in helpers:
-        helper.result()
-    assert ordered.total is not None
-    return ordered.total
+    quiet = np.errstate(all="ignore")(work)  # what overflows shows in the sums
+    with in_turn(range(count), quiet, min(threads, count)) as parts:
+        return reduce(operator.add, parts)
 
 
 class Memory:
@@ -123,8 +84,8 @@ class Memory:
         return self._over_chunks(lambda a, b: plan.mixed(a, b, request, terms))
 
     def _over_chunks(self, work: Callable[[int, int], Sums]) -> Sums:
-        edges, count = self.edges, len(self.edges) - 1
-        return _in_order(lambda k: work(edges[k], edges[k + 1]), count, min(self.threads, count))
+        edges = self.edges
+        return _in_order(lambda k: work(edges[k], edges[k + 1]), len(edges) - 1, self.threads)
 
     def start(self) -> Sums:
         """Score and information of the least-squares step from beta = 0 towards g(starting mean)."""
@@ -205,7 +166,7 @@ class Sample:
                 return plan.sum(edges, threads, request, self.block, self.step)
             count = len(edges) - 1
             terms = plain.own_terms(request.information)
-            return _in_order(lambda k: plan.mixed(edges[k], edges[k + 1], request, terms, self.block, self.step), count, min(threads, count))
+            return _in_order(lambda k: plan.mixed(edges[k], edges[k + 1], request, terms, self.block, self.step), count, threads)
         problem = self.whole.problem
         total: Sums | None = None
         for a in range(0, problem.rows, self.step):

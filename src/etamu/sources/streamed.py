@@ -1,16 +1,20 @@
 """Rows that do not lie in memory: read part by part in every pass, each part summed as rows in memory are.
 
-The parts and the order in which their sums are added belong to the data, so the bits are those of the same parts in memory.
+Several threads have a part each, which they read, encode and sum.  The parts and the order in which their sums are added belong to
+the data, so the bits are those of the same parts in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from etamu.ahead import in_turn
+from etamu.core import cores
 from etamu.design.columns import Design
 from etamu.families.base import Family
 from etamu.links import Link
@@ -19,19 +23,22 @@ from etamu.sources.memory import Memory, Sample
 from etamu.sources.problem import Problem
 from etamu.sums import Request, Sums
 
-__all__ = ["StreamSource", "Streamed", "open_source"]
+__all__ = ["Read", "StreamSource", "Streamed", "open_source"]
 
+T = TypeVar("T")
 Array = np.ndarray[Any, Any]
+Read = Callable[[], Problem | None]  # makes a problem of a part that has been taken from its file; None where no row of it is used
+_MOST = 8  # parts that are worked on at once
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """A problem whose rows come from ``read()``, part by part and as often as it is called.
+    """A problem whose rows come from ``read()``, part by part and as often as it is called; the parts may be made by several threads.
 
     ``sample`` is the same problem on some of its rows, in memory: what a start, a scale or a name is taken from.
     """
 
-    read: Callable[[], Iterator[Problem]]
+    read: Callable[[], Iterator[Read]]
     sample: Problem
     rows: int
     observed: float | None = None  # observations, where rows have frequencies
@@ -104,9 +111,20 @@ class Streamed:
         return counted if self.observed is None else self.observed
 
     def batches(self) -> Iterator[Problem]:
-        """The parts, on this problem's columns and scale."""
-        for part in self.read():
-            yield self._like(part)
+        """The parts, on this problem's columns and scale, the next of which is made while one is in use."""
+        with self.each(lambda part: part, 2) as parts:
+            yield from parts
+
+    @contextmanager
+    def each(self, work: Callable[[Problem], T], threads: int) -> Iterator[Iterator[T]]:
+        """``work(part)`` of every part that has rows, in order, by several threads."""
+
+        def made(make: Read) -> T | None:
+            part = make()
+            return None if part is None else work(self._like(part))
+
+        with in_turn(self.read(), made, threads) as results:
+            yield (result for result in results if result is not None)
 
     def _like(self, part: Problem) -> Problem:
         part = part.change(**self.changed)
@@ -119,10 +137,10 @@ class Streamed:
 
 
 class StreamSource:
-    """Sums over the parts, one after another; each part uses all threads."""
+    """Sums over the parts, each of which a thread reads and sums; threads that are left over when all parts have one help it."""
 
     def __init__(self, problem: Streamed, threads: int | None = None) -> None:
-        self.problem, self.threads = problem, threads
+        self.problem, self.threads = problem, threads or cores()
 
     def sum(self, request: Request) -> Sums:
         """The sums of all rows at ``request.beta``."""
@@ -132,22 +150,27 @@ class StreamSource:
             if told is not None:
                 told(total.n, request, total.deviance)
 
-        return self._total(lambda part: Memory(part, self.threads).sum(request), tell)
+        return self._total(lambda part: part.sum(request), tell)
 
     def total(self, terms: Callable[[Memory, slice, Array], RowTerms], request: Request) -> Sums:
         """The sums of row terms that need not be those of a family."""
-        return self._total(lambda part: Memory(part, self.threads).total(terms, request), lambda total: None)
+        return self._total(lambda part: part.total(terms, request), lambda total: None)
 
     def start(self) -> Sums:
         """Score and information of the least-squares step from beta = 0 towards g(starting mean)."""
-        return self._total(lambda part: Memory(part, self.threads).start(), lambda total: None)
+        return self._total(lambda part: part.start(), lambda total: None)
 
-    def _total(self, work: Callable[[Problem], Sums], tell: Callable[[Sums], None]) -> Sums:
+    def _each(self, work: Callable[[Memory], T]) -> AbstractContextManager[Iterator[T]]:
+        """``work`` on every part, in order."""
+        crew = min(self.threads, _MOST)
+        return self.problem.each(lambda part: work(Memory(part, self.threads // crew)), crew)
+
+    def _total(self, work: Callable[[Memory], Sums], tell: Callable[[Sums], None]) -> Sums:
         total: Sums | None = None
-        for part in self.problem.batches():
-            sums = work(part)
-            total = sums if total is None else total + sums
-            tell(total)
+        with self._each(work) as parts:
+            for sums in parts:
+                total = sums if total is None else total + sums
+                tell(total)
         assert total is not None
         return total
 
@@ -158,7 +181,8 @@ class StreamSource:
 
     def map(self, kernel: Callable[[Problem, slice, np.ndarray], np.ndarray], beta: np.ndarray) -> np.ndarray:
         """kernel(problem, rows, eta) for each stretch of rows, joined in row order."""
-        return np.concatenate([Memory(part, 1).map(kernel, beta) for part in self.problem.batches()])
+        with self._each(lambda part: part.map(kernel, beta)) as parts:
+            return np.concatenate(list(parts))
 
 
 def open_source(problem: Problem | Streamed, threads: int | None = None) -> Memory | StreamSource:
