@@ -161,6 +161,26 @@ def test_every_shape_of_design_sums_as_in_numpy(which, weighted, plain):
 
 
 @needs_core
+@pytest.mark.parametrize("columns", [0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 13, 14, 15, 22, 23, 25])
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("layout", ["each on its own", "neighbours"])
+def test_any_number_of_columns_beside_cells_sums_as_in_numpy(columns, constant, layout):
+    """Few columns stay columns, and how many are few depends on the registers; those of one matrix come by rows."""
+    n = 777
+    X = np.random.default_rng(40).normal(size=(n, columns)).copy(order="F" if layout == "each on its own" else "C")
+    stored = [Column(f"x{j}", X[:, j]) for j in range(columns)]
+    parts = (
+        [Column("Intercept")] if constant else [],
+        stored,
+        [factor("a", n, 7, 10), factor("ax", n, 3, 12, base=False, times=column(n)), factor("b", n, 90, 11)],
+    )
+    problem = problem_of(tuple(part for some in parts for part in some), n)
+    for order in (0, 1, 2):
+        request = Request(beta_of(problem), order)
+        assert_same_sums(Memory(problem).sum(request), Memory(problem, use_native=False).sum(request))
+
+
+@needs_core
 @pytest.mark.parametrize(("family", "link"), MODELS, ids=lambda v: v if isinstance(v, str) else v.name)
 @pytest.mark.parametrize("which", ["slopes", "large, small and slopes", "sparse and factors", "no intercept"])
 @pytest.mark.parametrize("information", ["expected", "observed"])
