@@ -22,7 +22,7 @@ def columns_of(problem: Problem | Streamed, spec: DesignSpec | None, intercept: 
     names = tuple(problem.design.names)
     free = (0,) if intercept else ()
     terms: dict[str, tuple[int, ...]]
-    terms = {t: tuple(at) for t, at in term_columns(spec).items()} if spec is not None else {n: (j,) for j, n in enumerate(names) if j not in free}
+    terms = dict(zip(names[len(free) :], zip(range(len(free), len(names))))) if spec is None else {t: tuple(at) for t, at in term_columns(spec).items()}
     return Columns(names, terms, free, _spread(problem) if spread else np.ones(len(names)), {} if spec is None else _chains(spec, terms))
 
 

@@ -34,7 +34,7 @@ def traits(problem: Problem | Streamed, form: str = "gram") -> NewtonProblem:
 
 def cheap_arithmetic(problem: Problem | Streamed) -> str:
     """In which an information that only makes steps is summed: float32 where stored columns are all there is."""
-    return "single" if problem.equations is not None or all(isinstance(part, Column) for part in problem.design.parts) else "double"
+    return "single" if problem.equations is not None or problem.design.single else "double"
 
 
 def is_wide(problem: Problem | Streamed) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = ["Column", "Design", "Levels", "Part", "Sparse", "matrix_columns"]
 
 Array = np.ndarray[Any, Any]
 Change = Callable[[Array], Array]  # of an array of one value per row
+_name: Callable[[Any], str] = attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,12 @@ class Design:
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
-        return tuple([name for part in self.parts for name in part.names])
+        return tuple(map(_name, self.parts)) if self.single else tuple([name for part in self.parts for name in part.names])
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether every part is one column."""
+        return {Column}.issuperset(map(type, self.parts))
 
     @property
     def names(self) -> list[str]:
@@ -190,7 +197,7 @@ class Design:
 
     @cached_property
     def width(self) -> int:
-        return sum(1 if isinstance(p, Column) else len(p.names) for p in self.parts)
+        return len(self.parts) if self.single else sum(1 if isinstance(p, Column) else len(p.names) for p in self.parts)
 
     @property
     def constant(self) -> bool:
@@ -211,7 +218,7 @@ class Design:
         """The design of some of its columns, in their order."""
         chosen = np.asarray(index, dtype=np.int64)
         parts: list[Part] = []
-        if all(isinstance(part, Column) for part in self.parts):
+        if self.single:
             parts += [self.parts[j] for j in chosen.tolist()]
         else:
             for at, part in self.placed():
@@ -263,7 +270,7 @@ class Design:
 
     def only_columns(self) -> tuple[Design, np.ndarray[Any, np.dtype[np.int64]]]:
         """The single columns, and where they stand in the whole."""
-        if self.width == len(self.parts) and all(isinstance(part, Column) for part in self.parts):
+        if self.single:
             return self, np.arange(self.width)
         found = [(at, part) for at, part in self.placed() if isinstance(part, Column)]
         at = np.array([at for at, _ in found], dtype=np.int64)

@@ -338,7 +338,7 @@ class Access:
 
 def is_narrow(problem: Problem) -> bool:
     """Whether there are so many rows of each column that the columns held are floats."""
-    return _is_tall(problem) and problem.rows * problem.design.width > _MANY and all(isinstance(part, Column) for part in problem.design.parts)
+    return _is_tall(problem) and problem.rows * problem.design.width > _MANY and problem.design.single
 
 
 def _is_tall(problem: Problem) -> bool:

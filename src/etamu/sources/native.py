@@ -100,7 +100,7 @@ def predictors(design: Design, fold: Array, beta: Array, threads: int) -> Array 
 
     None where the core cannot read the design.
     """
-    columns = None if core is None or not all(isinstance(part, Column) for part in design.parts) else addresses(design)
+    columns = None if core is None or not design.single else addresses(design)
     if columns is None:
         return None
     out = np.zeros((design.rows, beta.shape[2]))
