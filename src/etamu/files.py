@@ -119,20 +119,27 @@ class _Held:
     pieces: list[tuple[Array, Any]] = field(default_factory=list)
 
     def add(self, table: Any) -> None:
-        number = self.runs + np.arange(table.num_rows) // _RUN  # of each row's run
-        self.runs = int(number[-1]) + 1 if len(number) else self.runs
-        self._keep(number, table)
-        while self.rows > _HELD:
+        first, count = self.runs, table.num_rows
+        self.runs += -(-count // _RUN)
+        while self.rows + len(rows := self._chosen(first, count)) > _HELD:
             self.step *= 2
             pieces, self.pieces, self.rows = self.pieces, [], 0
-            for numbers, piece in pieces:
-                self._keep(numbers, piece)
+            for number, piece in pieces:
+                left = np.flatnonzero(number % self.step == 0)
+                self._keep(number[left], piece, left)
+        self._keep(first + rows // _RUN, table, rows)
 
-    def _keep(self, number: Array, table: Any) -> None:
-        chosen = np.flatnonzero(number % self.step == 0)
-        if len(chosen):
-            self.pieces.append((number[chosen], _copied(table.take(chosen))))
-            self.rows += len(chosen)
+    def _keep(self, number: Array, table: Any, rows: Array) -> None:
+        """Those rows of a table, whose runs have these numbers."""
+        if len(rows):
+            self.pieces.append((number, _copied(table.take(rows))))
+            self.rows += len(rows)
+
+    def _chosen(self, first: int, count: int) -> Array:
+        """The rows of a table of ``count``, whose first run has that number, that belong to a run that is kept."""
+        starts = np.arange(-first % self.step, -(-count // _RUN), self.step) * _RUN
+        rows = (starts[:, None] + np.arange(_RUN)).ravel()
+        return rows[: np.searchsorted(rows, count)]
 
     def table(self) -> Any:
         import pyarrow as pa

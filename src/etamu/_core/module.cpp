@@ -96,6 +96,31 @@ static bool find(PyObject* values, int64_t* out) {
     return single && type >= 0;
 }
 
+// see(k, value - low) for each of `count` integers; a value far above every table where the difference would wrap around
+template <class See> static void each_integer(const Column& c, int64_t count, int64_t low, See see) {
+    const auto read = [&](auto zero) {
+        using In = decltype(zero);
+        const char* p = c.data;
+        for (int64_t k = 0; k < count; ++k, p += c.stride) {
+            In v;
+            std::memcpy(&v, p, sizeof v);
+            const bool beyond = std::is_same_v<In, uint64_t> && (uint64_t(v) >> 63);
+            see(k, beyond ? ~uint64_t(0) : uint64_t(v) - uint64_t(low));
+        }
+    };
+    switch (c.type) {
+        case I8: return read(int8_t());
+        case I16: return read(int16_t());
+        case I32: return read(int32_t());
+        case I64: return read(int64_t());
+        case U8: case BOOL: return read(uint8_t());
+        case U16: return read(uint16_t());
+        case U32: return read(uint32_t());
+        case U64: return read(uint64_t());
+        default: throw std::invalid_argument("values are not integers");
+    }
+}
+
 struct Plan {
     Problem problem;
     size_t cells = 0, tables = 0;
@@ -503,38 +528,28 @@ NB_MODULE(_native, m) {
         const int32_t* table = place.data();
         const uint64_t entries = place.size();
         const int width = int(out.itemsize());
+        if (width != 1 && width != 2 && width != 4) throw std::invalid_argument("translate: codes have 1, 2 or 4 bytes");
         void* to = out.data();
         nb::gil_scoped_release release;
-        auto write = [&](auto zero_in, auto zero_out) {
-            using In = decltype(zero_in);
-            using Out = decltype(zero_out);
-            Out* o = static_cast<Out*>(to);
-            const char* p = c.data;
-            for (int64_t k = 0; k < count; ++k, p += c.stride) {
-                In v;
-                std::memcpy(&v, p, sizeof v);
-                const uint64_t at = uint64_t(v) - uint64_t(low);
-                const bool beyond = std::is_same_v<In, uint64_t> && (uint64_t(v) >> 63);  // where the difference would wrap around
-                o[k] = Out(at < entries && !beyond ? table[at] : other);
-            }
+        const auto write = [&](auto zero) {
+            auto* o = static_cast<decltype(zero)*>(to);
+            each_integer(c, count, low, [&](int64_t k, uint64_t at) { o[k] = decltype(zero)(at < entries ? table[at] : other); });
         };
-        auto read = [&](auto zero_in) {
-            if (width == 1) write(zero_in, int8_t());
-            else if (width == 2) write(zero_in, int16_t());
-            else if (width == 4) write(zero_in, int32_t());
-            else throw std::invalid_argument("translate: codes have 1, 2 or 4 bytes");
-        };
-        switch (c.type) {
-            case I8: return read(int8_t());
-            case I16: return read(int16_t());
-            case I32: return read(int32_t());
-            case I64: return read(int64_t());
-            case U8: case BOOL: return read(uint8_t());
-            case U16: return read(uint16_t());
-            case U32: return read(uint32_t());
-            case U64: return read(uint64_t());
-            default: throw std::invalid_argument("translate: values are not integers");
-        }
+        if (width == 1) write(int8_t());
+        else if (width == 2) write(int16_t());
+        else write(int32_t());
+    });
+    // out[v - low] = how often the integer v occurs; others are not counted
+    m.def("count", [](const ColumnTuple& values, int64_t count, int64_t low, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> out) {
+        const Column c = to_column(values);
+        const uint64_t entries = out.size();
+        int64_t* to = out.data();
+        nb::gil_scoped_release release;
+        const uint64_t apart = entries + 1 <= 4096 ? entries + 1 : 0;  // neighbours that are alike do not wait for each other
+        std::vector<int64_t> found((entries + 1) + 3 * apart, 0);
+        each_integer(c, count, low, [&](int64_t k, uint64_t at) { ++found[(at < entries ? at : entries) + uint64_t(k & 3) * apart]; });
+        for (uint64_t i = 0; i < entries; ++i) to[i] = found[i];
+        if (apart) for (uint64_t part = 1; part < 4; ++part) for (uint64_t i = 0; i < entries; ++i) to[i] += found[part * apart + i];
     });
     // smallest, largest, and a sum that is finite where all are
     m.def("range", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x, int threads) {

@@ -1,7 +1,8 @@
 """Files read part by part: Parquet by row groups, CSV by blocks, only the columns that are needed.
 
 A Parquet part is decoded by all of pyarrow's threads, a CSV part by one.  (A dataset scanner would do the same, but keeps what it has
-read; these readers let every part go.)  Which rows make a part depends on the files and the columns alone.
+read; these readers let every part go.)  Which rows make a part depends on the files and the number of columns alone: large parts cost
+less, but several are held at once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from etamu.errors import DataError, SpecificationError, unknown
 
 __all__ = ["Files", "open_files"]
 
-_ROWS = 1 << 20  # of a Parquet part, at most
+_ROWS, _NUMBERS = 1 << 20, 1 << 23  # of a Parquet part, at most
 _BLOCK = 1 << 24  # bytes of a CSV part
 _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".txt": "csv"}
 
@@ -124,8 +125,9 @@ def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[Any]:
     import pyarrow as pa
 
     file = _guarded(path, "its footer", lambda: _parquet(path))
+    rows = max(1, min(_ROWS, _NUMBERS // max(1, len(file.schema_arrow.names if columns is None else columns))))
     for group in range(file.metadata.num_row_groups):
-        batches = file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=None if columns is None else list(columns), use_threads=True)
+        batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=None if columns is None else list(columns), use_threads=True)
         while (batch := _guarded(path, f"row group {group}", lambda b=batches: next(b, None))) is not None:
             yield pa.table(batch)
 

@@ -36,6 +36,11 @@ class Table:
         """A column as codes; with ``levels`` given, labels outside them get code -2."""
         return encode_labels(self._column(name), levels)
 
+    def count(self, name: str) -> tuple[dict[object, int], int, int]:
+        """How often each label of a column occurs, in the order of levels; how many are missing, and the first row of them."""
+        column = self._column(name)
+        return _labels.count_labels(column if isinstance(column, np.ndarray) else _series_or_array(column))
+
     def is_text(self, name: str) -> bool:
         """Whether the column is a factor by nature: text, categories or booleans."""
         column = self._column(name)

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from etamu.elementary import translate
+from etamu.elementary import counted, translate
 from etamu.errors import DataError
 
-__all__ = ["Labels", "encode_labels", "is_missing", "level_name"]
+__all__ = ["Labels", "count_labels", "encode_labels", "is_missing", "level_name"]
 
 Array = np.ndarray[Any, Any]
 _RANGE = 1 << 20  # width of an integer column that is counted instead of sorted
@@ -64,18 +64,46 @@ def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels
         column = column.to_numpy()
     if levels is not None and isinstance(column, np.ndarray) and column.dtype.kind in "iu" and _whole(levels):
         return Labels(_of_integers(column, levels), tuple(levels))
-    raw = _from_array(column) if isinstance(column, np.ndarray) else _from_series(column)
+    raw = _raw(column)
     if levels is None:
-        present = np.zeros(len(raw.values) + 1, dtype=bool)
-        present[raw.codes] = True  # missing ones land on the last place
-        found = list(dict.fromkeys(v for v, here in zip(raw.values, present, strict=False) if here and not is_missing(v)))
-        levels = found if raw.ordered else _sorted(found)
+        levels = _levels(raw, counted(raw.codes, 0, len(raw.values)).tolist())
     try:
         index = {level: k for k, level in enumerate(levels)}
         place = [index.get(value, -1 if is_missing(value) else -2) for value in raw.values]
     except TypeError:
         raise DataError("a column of labels holds lists or other containers; pass text, numbers or booleans.") from None
     return Labels(translate(raw.codes, 0, np.array(place, dtype=np.int32), -1), tuple(levels))
+
+
+def count_labels(column: Any) -> tuple[dict[object, int], int, int]:
+    """How often each level occurs, in the order of :func:`encode_labels`; how many values are missing, and the first row of them.
+
+    >>> import numpy as np
+    >>> from etamu.design.labels import count_labels
+    >>> count_labels(np.array(["b", "a", None, "b"], dtype=object))
+    ({'a': 1, 'b': 2}, 1, 2)
+    """
+    raw = _raw(column)
+    seen = counted(raw.codes, 0, len(raw.values)).tolist()
+    gone = np.array([-1, *(k for k, value in enumerate(raw.values) if is_missing(value))])
+    counts = dict.fromkeys(_levels(raw, seen), 0)
+    for value, count in zip(raw.values, seen, strict=True):
+        if count and not is_missing(value):
+            counts[value] += count
+    absent = len(raw.codes) - sum(counts.values())
+    return counts, absent, int(np.argmax(np.isin(raw.codes, gone))) if absent else 0
+
+
+def _levels(raw: _Raw, seen: Sequence[int]) -> list[object]:
+    """The levels of those values that occur."""
+    found = list(dict.fromkeys(v for v, count in zip(raw.values, seen, strict=True) if count and not is_missing(v)))
+    return found if raw.ordered else _sorted(found)
+
+
+def _raw(column: Any) -> _Raw:
+    if not isinstance(column, np.ndarray) and column.dtype.is_numeric() and int(column.null_count()) == 0:
+        column = column.to_numpy()
+    return _from_array(column) if isinstance(column, np.ndarray) else _from_series(column)
 
 
 def _whole(levels: Sequence[object]) -> bool:
@@ -113,13 +141,11 @@ def _from_integers(column: Array) -> _Raw:
     if high - low >= _RANGE:
         values, codes = np.unique(column, return_inverse=True)
         return _Raw(codes, values.tolist())
-    shifted = column - column.dtype.type(low) if column.dtype.itemsize > 2 else column.astype(np.int32) - low
-    seen = np.zeros(high - low + 1, dtype=bool)
-    seen[shifted] = True
-    values = np.flatnonzero(seen)
-    place = np.zeros(len(seen), dtype=np.int32)
+    column, first = (column, low) if low < 2**62 else (column - column.dtype.type(low), 0)
+    values = np.flatnonzero(counted(column, first, high - low + 1))
+    place = np.zeros(high - low + 1, dtype=np.int32)
     place[values] = np.arange(len(values))
-    return _Raw(place[shifted], [int(v) + low for v in values])
+    return _Raw(translate(column, first, place, -1), [int(v) + low for v in values])
 
 
 def _from_floats(column: Array) -> _Raw:

@@ -41,9 +41,8 @@ class LabelCounts:
 
     @staticmethod
     def of(name: str, table: Table) -> LabelCounts:
-        labels = table.labels(name)
-        seen = np.bincount(labels.codes[labels.codes >= 0], minlength=len(labels.levels))
-        return LabelCounts(dict(zip(labels.levels, seen.tolist())), _categories(table.columns[name]), Absent.of(labels.codes == -1, 0))
+        counts, absent, row = table.count(name)
+        return LabelCounts(counts, _categories(table.columns[name]), Absent(absent, row))
 
     def merge(self, other: LabelCounts, start: int) -> LabelCounts:
         counts = {k: self.counts.get(k, 0) + other.counts.get(k, 0) for k in {**self.counts, **other.counts}}
