@@ -1,5 +1,8 @@
 """Results come in the order of their items, whoever makes them and however long it takes; what goes wrong is told in its turn."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -77,6 +80,65 @@ def test_no_more_than_a_few_are_made_ahead(threads):
     with in_turn(items(), lambda k: k, threads) as results:
         for result in results:
             assert len(taken) <= result + 1 + threads + 2
+
+
+@pytest.mark.parametrize(("threads", "most"), [(2, None), (2, 2), (3, 1), (8, None)])
+def test_nobody_runs_ahead_of_a_slow_first_one(threads, most):
+    """The one who asks is not the one who is slow here, and waits then instead of making all the others."""
+    taken, limit = [], threads + 2 if most is None else most
+    asking, gate = threading.current_thread(), threading.Event()
+
+    def items():
+        for k in range(200):
+            taken.append(k)
+            yield k
+
+    def work(k):
+        if threading.current_thread() is asking:
+            helped.wait(0.01)  # lets the others have their turn
+        elif not gate.is_set():
+            helped.set()
+            gate.wait(0.2)  # everybody else could make all the rest meanwhile
+            assert len(taken) <= given[0] + 1 + limit  # the asking thread may be about to say that it has one more
+            gate.set()
+        return k
+
+    helped, given = threading.Event(), [0]
+    with in_turn(items(), work, threads, most) as results:
+        for result in results:
+            given[0] = result + 1
+            assert len(taken) <= given[0] + 1 + limit  # the asking thread may be about to say that it has one more
+    assert len(taken) == 200
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_an_end_that_the_work_cries_is_an_error(threads):
+    """A user's function that raises StopIteration must not make the sums shorter."""
+
+    def work(k):
+        if k == 2:
+            raise StopIteration
+        return k
+
+    with pytest.raises(RuntimeError):
+        collect(range(5), work, threads, [])
+
+
+def test_a_process_ends_although_a_result_is_still_waiting():
+    text = "from etamu.ahead import in_turn\ndef f():\n    with in_turn(iter(range(1000)), abs, 2) as r: yield from r\nkept = f()\nprint(next(kept))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_a_process_with_threads_at_work_ends():
+    text = (
+        "import os\nfrom etamu.ahead import in_turn\n"
+        "with in_turn(iter(range(1000)), abs, 2) as r:\n    next(r)\n    child = os.fork()\n"
+        "if child:\n    print(os.waitpid(child, 0)[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
 
 
 @pytest.mark.parametrize("threads", THREADS)

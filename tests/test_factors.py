@@ -181,6 +181,17 @@ def test_any_number_of_columns_beside_cells_sums_as_in_numpy(columns, constant, 
 
 
 @needs_core
+@pytest.mark.parametrize("columns", [1, 4, 7, 22])
+def test_a_constant_behind_a_factor_sums_as_in_numpy(columns):
+    n = 500
+    X = np.asfortranarray(np.random.default_rng(41).normal(size=(n, columns)))
+    problem = problem_of((factor("a", n, 7, 10), Column("one"), *(Column(f"x{j}", X[:, j]) for j in range(columns))), n, plain=True)
+    for order in (0, 1, 2):
+        request = Request(beta_of(problem), order)
+        assert_same_sums(Memory(problem).sum(request), Memory(problem, use_native=False).sum(request))
+
+
+@needs_core
 @pytest.mark.parametrize(("family", "link"), MODELS, ids=lambda v: v if isinstance(v, str) else v.name)
 @pytest.mark.parametrize("which", ["slopes", "large, small and slopes", "sparse and factors", "no intercept"])
 @pytest.mark.parametrize("information", ["expected", "observed"])

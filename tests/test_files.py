@@ -29,7 +29,7 @@ def small_parts(monkeypatch, tmp_path):
     monkeypatch.setattr(batches, "_ROWS", 330)
     monkeypatch.setattr(batches, "_BLOCK", 1 << 14)
     yield
-    assert [t.name for t in threading.enumerate() if t.name == "etamu-read"] == []
+    assert [t.name for t in threading.enumerate() if t.name == "etamu-ahead"] == []
     if os.path.isdir("/proc/self/fd"):
         gc.collect()
         links = [f"/proc/self/fd/{f}" for f in os.listdir("/proc/self/fd")]

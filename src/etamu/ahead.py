@@ -7,12 +7,9 @@ the result (a scan); all three overlap, and no more than a few items are under w
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 __all__ = ["in_turn"]
@@ -21,19 +18,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="etamu")
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear) if hasattr(os, "register_at_fork") else None
-
-
 @contextmanager
-def in_turn(items: Iterable[T], work: Callable[[T], R], threads: int) -> Iterator[Iterator[R]]:
+def in_turn(items: Iterable[T], work: Callable[[T], R], threads: int, most: int | None = None) -> Iterator[Iterator[R]]:
     """``work(item)`` of every item, in their order, by that many threads, of which the one that asks is one.
 
-    Items are taken by one thread at a time, so ``items`` may be a generator.  What an item or the work on it raises is raised when its
+    Items are taken by one thread at a time, so ``items`` may be a generator; ``work`` runs in several at once.  Up to ``most`` items have been
+    taken and their results not yet been asked for (two more than there are threads).  What an item or the work on it raises is raised when its
     turn comes, and nothing after it is returned.  At the end of the context no thread is at work any more.
 
     >>> from etamu.ahead import in_turn
@@ -42,19 +32,21 @@ def in_turn(items: Iterable[T], work: Callable[[T], R], threads: int) -> Iterato
     [0, 1, 4, 9, 16]
     """
     if threads < 2:
-        yield map(work, items)
+        yield (work(item) for item in items)
         return
-    line = _Line(iter(items), work, threads + 2)
-    helpers: list[Future[None]] = []
+    line = _Line(iter(items), work, threads + 2 if most is None else most)
+    helpers = [threading.Thread(target=contextvars.copy_context().run, args=(line.help,), name="etamu-ahead", daemon=True) for _ in range(threads - 1)]
+    begun = []
     try:
-        for _ in range(threads - 1):
-            helpers.append(_pool(threads - 1).submit(contextvars.copy_context().run, line.help))
+        with suppress(RuntimeError):  # no more threads to be had: fewer do the same work
+            for helper in helpers:
+                helper.start()
+                begun.append(helper)
         yield line.results()
     finally:
         line.stop()
-        for helper in helpers:
-            if not helper.cancel():  # one that has not begun, since others keep the pool busy, is not waited for
-                helper.result()
+        for helper in begun:
+            helper.join()
 
 
 class _Line(Generic[T, R]):
@@ -65,7 +57,7 @@ class _Line(Generic[T, R]):
         self.taking = threading.Lock()
         self.changed = threading.Condition()
         self.taken = self.given = 0
-        self.ended = False  # no further items
+        self.ended = False  # nothing further is taken
         self.done: dict[int, tuple[R, None] | tuple[None, BaseException]] = {}
 
     def stop(self) -> None:
@@ -75,25 +67,21 @@ class _Line(Generic[T, R]):
 
     def help(self) -> None:
         """Work on one item after another, a few ahead of those that are asked for."""
-        while self._may_go_on() and self._make_one():
-            pass
-
-    def _may_go_on(self) -> bool:
-        with self.changed:
-            self.changed.wait_for(lambda: self.ended or self.taken - self.given < self.most)
-            return not self.ended
+        while not self.ended:
+            with self.changed:
+                self.changed.wait_for(lambda: self.ended or self._room())
+            self._make_one()
 
     def results(self) -> Iterator[R]:
         while True:
-            with self.changed:
-                if self.given not in self.done and self.ended:
-                    if self.given == self.taken:
-                        return
-                    self.changed.wait_for(lambda: self.given in self.done)
+            with self.changed:  # if there is no room, a helper has the item whose turn it is
+                self.changed.wait_for(lambda: self.given in self.done or self._room() or (self.ended and self.given == self.taken))
                 here = self.done.pop(self.given, None)
                 if here is not None:
                     self.given += 1
                     self.changed.notify_all()
+                elif self.ended and self.given == self.taken:
+                    return
             if here is None:
                 self._make_one()
             elif here[1] is not None:
@@ -101,29 +89,29 @@ class _Line(Generic[T, R]):
             else:
                 yield here[0]
 
-    def _make_one(self) -> bool:
-        """Take an item and do the work on it; whether there was one."""
+    def _room(self) -> bool:
+        return not self.ended and self.taken - self.given < self.most
+
+    def _make_one(self) -> None:
+        """Take an item, if there is room and there is one, and do the work on it."""
         with self.taking:
-            if self.ended:
-                return False
+            if not self._room():
+                return
             number = self.taken
             try:
                 item = next(self.items)
             except StopIteration:
-                self.stop()
-                return False
+                return self.stop()
             except BaseException as error:
                 self.taken += 1
                 self._put(number, (None, error))
-                self.stop()
-                return False
+                return self.stop()
             self.taken += 1
         try:
             self._put(number, (self.work(item), None))
         except BaseException as error:
             self._put(number, (None, error))
             self.stop()
-        return True
 
     def _put(self, number: int, result: tuple[R, None] | tuple[None, BaseException]) -> None:
         with self.changed:

@@ -245,16 +245,16 @@ def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample:
     built = model.ingredients(sample, encoder)
     problem, response = build_problem(built, levels)
 
+    def problem_of(part: Any, start: int) -> Problem | None:
+        with rows_from(start):
+            table = model.complete(as_table(part))
+            return build_problem(model.ingredients(table, encoder), levels)[0] if table.rows else None
+
     def encoded() -> Iterator[Read]:
         start = 0
         for part in files.parts():
             yield partial(problem_of, part, start)
             start += part.num_rows
-
-    def problem_of(part: Any, start: int) -> Problem | None:
-        with rows_from(start):
-            table = model.complete(as_table(part))
-            return build_problem(model.ingredients(table, encoder), levels)[0] if table.rows else None
 
     def read() -> Iterator[Read]:
         return encoded() if cache is None else cache.through(encoded)

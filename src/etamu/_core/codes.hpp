@@ -101,7 +101,7 @@ inline void tabulate(const Cells& a, const Cells& b, const double* w, int rows, 
 }
 
 // The weights of the groups with themselves, where they have multipliers, and with each other
-inline void tabulate(const std::vector<Cells>& cells, const Problem& problem, const double* w, int rows, double* tables) {
+inline void tabulate_all(const std::vector<Cells>& cells, const Problem& problem, const double* w, int rows, double* tables) {
     const Tables& where = problem.tables;
     const size_t groups = problem.groups.size();
     for (size_t i = 0; i < groups; ++i) {

@@ -12,7 +12,7 @@ namespace {
 class Few {
   public:
     static constexpr int MOST = 3 * L - 2;  // columns: with weight and score three registers
-    static size_t size(int columns) { return size_t(columns + 2) * (columns + 3) / 2 * L + size_t(columns + 1) * L; }
+    static size_t size(int columns) { return size_t(columns + 1) * (columns + 2) / 2 * L + size_t(columns + 1) * L; }
 
     Few(int columns, double* memory) : columns(columns), scores(memory), products(memory + size_t(columns + 1) * L) {}
 

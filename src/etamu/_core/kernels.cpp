@@ -215,12 +215,12 @@ Panels<float> to_float(Scratch& s, const Panels<double>& x) {
     return f;
 }
 
-// `cells`: whether those of groups and sparse columns are not left to Information, whose tables hold them too
-void add_score_rows(Block& block, const double* r, const Result& result, bool cells) {
+// `with_cells`: those of groups and sparse columns too, unless the tables of Information add them up
+void add_score_rows(Block& block, const double* r, const Result& result, bool with_cells) {
     const Problem& problem = block.problem;
     if (block.layout.constant) result.score[0] += total(r, block.x.rows);
     add_score(block.x, r, result.score + block.layout.constant, block.s.ahead);
-    if (!cells) return;
+    if (!with_cells) return;
     double* to = result.cells;
     for (size_t i = 0; i < problem.groups.size(); to += problem.groups[i++].cells) scatter(block.s.cells[i], r, 1, block.x.rows, to, 1);
     if (problem.sparse.columns) scatter_sparse(problem.sparse, block.first, block.count, r, to, 1);
@@ -233,7 +233,7 @@ void add_tables(Block& block, const double* w, const double* row, double* tables
     const auto& cells = block.s.cells;
     const size_t groups = problem.groups.size();
     const int rows = block.x.rows;
-    tabulate(cells, problem, w, rows, tables);
+    tabulate_all(cells, problem, w, rows, tables);
     for (size_t i = 0; i < groups; ++i) {
         scatter_rows(cells[i], row, rows, tables + where.cross[i], where.ld);
         if (problem.sparse.columns) tabulate_sparse(cells[i], problem.sparse, block.first, block.count, w, tables + where.pair[i][groups]);
@@ -395,7 +395,7 @@ void pass_of_few(const Problem& problem, const Task& task, const Result& result)
         if (task.order < 2) return;
         few.add_information(x, t.weight, rows, weighted);
         add_lines(s.cells, problem, t.weight, weighted, t.score, layout.columns, rows, result.tables);
-        tabulate(s.cells, problem, t.weight, rows, result.tables);
+        tabulate_all(s.cells, problem, t.weight, rows, result.tables);
     });
     if (task.order > 0) few.score(layout.constant, result.score);
     if (task.order > 1) {

@@ -145,8 +145,8 @@ struct Plan {
         problem.family = family; problem.family_parameter = family_parameter;
         problem.link = link; problem.link_parameter = link_parameter;
         problem.equations = equations; problem.reference = reference;
-        if (cells && problem.tables.ld < int64_t(2 + problem.columns.size()) - begins_with_constant(problem))
-            throw std::invalid_argument("the rows of tables are too short for weight, columns and score");
+        const int64_t row = int64_t(2 + problem.columns.size()) - begins_with_constant(problem), lanes = active->lanes;
+        if (cells && problem.tables.ld != (row + lanes - 1) / lanes * lanes) throw std::invalid_argument("the rows of tables are not weight, columns and score");
     }
 
     Task task(int64_t start, int64_t stop, int64_t block, int64_t step, const Array& beta, const Array& cell_beta, int order, int information, int arithmetic) const {

@@ -1,8 +1,8 @@
 """Files read part by part: Parquet by row groups, CSV by blocks, only the columns that are needed.
 
-A Parquet part is decoded by all of pyarrow's threads, a CSV part by one.  (A dataset scanner would do the same, but keeps what it has
-read; these readers let every part go.)  Which rows make a part depends on the files and the number of columns alone: large parts cost
-less, but several are held at once.
+A Parquet part is decoded by all of pyarrow's threads, whatever others are doing meanwhile, a CSV part by one.  (A dataset scanner
+would do the same, but keeps what it has read; these readers let every part go.)  Which rows make a part depends on the files and the
+number of columns alone: large parts cost less, but several are held at once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Files:
                     )
 
     def __iter__(self) -> Iterator[Any]:
-        with in_turn(self.parts(), lambda part: part, 2) as parts:  # the next is read while one is in use
+        with in_turn(self.parts(), lambda part: part, threads=2, most=2) as parts:  # the next is read while one is in use
             yield from parts
 
     def parts(self) -> Iterator[Any]:

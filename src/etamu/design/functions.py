@@ -40,6 +40,7 @@ def known() -> list[str]:
 def register(name: str, function: Callable[..., Any]) -> None:
     """Let formulas call ``function`` by ``name``; it gets float arrays (numbers stay numbers) and returns one value per row.
 
+    Parts of files are read by several threads, so it may run in several at once.
     A model that uses it can be saved; whoever loads the file must register a function of that name first.
 
     >>> import numpy as np

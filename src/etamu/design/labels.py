@@ -209,7 +209,7 @@ def _from_arrow(column: Any, own: bool) -> _Raw:
         column = column if isinstance(column, pa.Array) else column.chunk(0)
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    codes = (column.indices.fill_null(0) if column.null_count else column.indices).to_numpy(zero_copy_only=False)
     if column.null_count:
         codes = np.where(column.is_null().to_numpy(zero_copy_only=False), -1, codes.astype(np.int64))
     return _Raw(codes, column.dictionary.to_pylist(), own or column.type.ordered)

@@ -91,7 +91,7 @@ class Cache:
         while len(left):
             moved = move(self._file, self._lock, left, at)
             if moved <= 0:
-                raise DataError(f"`cache` {self.folder!r} has become shorter than what was written to it; pass another folder, or cache=None.")
+                raise DataError(f"`cache` {self.folder!r} gave or took fewer bytes than it was asked to; pass another folder, or cache=None.")
             left, at = left[moved:], at + moved
 
     def _unwritable(self, error: OSError) -> DataError:

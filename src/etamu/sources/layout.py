@@ -27,9 +27,10 @@ class Layout:
     def __init__(self, design: Design) -> None:
         self.width = design.width
         placed = list(design.placed())
-        self.columns = np.array([at for at, part in placed if isinstance(part, Column)], dtype=np.int64)
-        self.stored = len(self.columns)
-        self.constant = int(design.constant)
+        stored = [(at, part) for at, part in placed if isinstance(part, Column)]
+        self.columns = np.array([at for at, _ in stored], dtype=np.int64)
+        self.stored = len(stored)
+        self.constant = int(self.stored > 0 and stored[0][1].values is None)
         self.plain = self.stored == len(placed)
         self.groups: list[Group] = [] if self.plain else group_levels(design)
         found = [(at, part) for at, part in placed if isinstance(part, Sparse)]

@@ -112,18 +112,18 @@ class Streamed:
 
     def batches(self) -> Iterator[Problem]:
         """The parts, on this problem's columns and scale, the next of which is made while one is in use."""
-        with self.each(lambda part: part, 2) as parts:
+        with self.each(lambda part: part, threads=2, most=2) as parts:
             yield from parts
 
     @contextmanager
-    def each(self, work: Callable[[Problem], T], threads: int) -> Iterator[Iterator[T]]:
+    def each(self, work: Callable[[Problem], T], threads: int, most: int | None = None) -> Iterator[Iterator[T]]:
         """``work(part)`` of every part that has rows, in order, by several threads."""
 
         def made(make: Read) -> T | None:
             part = make()
             return None if part is None else work(self._like(part))
 
-        with in_turn(self.read(), made, threads) as results:
+        with in_turn(self.read(), made, threads, most) as results:
             yield (result for result in results if result is not None)
 
     def _like(self, part: Problem) -> Problem:
@@ -137,7 +137,7 @@ class Streamed:
 
 
 class StreamSource:
-    """Sums over the parts, each of which a thread reads and sums; threads that are left over when all parts have one help it."""
+    """Sums over the parts, several of which have a thread each; threads beyond those help one of them."""
 
     def __init__(self, problem: Streamed, threads: int | None = None) -> None:
         self.problem, self.threads = problem, threads or cores()
@@ -163,7 +163,7 @@ class StreamSource:
     def _each(self, work: Callable[[Memory], T]) -> AbstractContextManager[Iterator[T]]:
         """``work`` on every part, in order."""
         crew = min(self.threads, _MOST)
-        return self.problem.each(lambda part: work(Memory(part, self.threads // crew)), crew)
+        return self.problem.each(lambda part: work(Memory(part, self.threads - crew + 1)), crew)
 
     def _total(self, work: Callable[[Memory], Sums], tell: Callable[[Sums], None]) -> Sums:
         total: Sums | None = None
