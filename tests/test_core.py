@@ -97,8 +97,10 @@ def test_columns_that_are_suspects(seed):
     v[:n] = rng.normal(size=n)
     for _ in range(int(rng.integers(0, 50))):
         v[:n] = rng.uniform(0.5, 1) * v[:n] + 0.1 * rng.normal(size=n)
-        index = np.flatnonzero(rng.random(p) < 0.3)
-        seen.now(v, index, v[:n] @ X[:, index])
+        index = np.flatnonzero(rng.random(p) < 0.3).astype(np.int32)
+        near = seen.now(v, index, 2 * v[:n] @ X[:, index], 0.5, threshold)
+        np.testing.assert_array_equal(near, index[np.abs(v[:n] @ X[:, index]) > threshold[index]])
+        np.testing.assert_array_equal(seen.users, np.bincount(seen.of[seen.of >= 0], minlength=len(seen.users)))
         seen.forget(np.flatnonzero(rng.random(p) < 0.02))
     out = rng.random(p) < 0.8
     found = seen.suspects(v, out, threshold)

@@ -441,12 +441,26 @@ NB_MODULE(_native, m) {
                          nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> threshold, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
         const size_t p = out.size();
         if (v.size() != vectors.shape(1) || squares.size() != vectors.shape(0)) throw std::invalid_argument("suspects: sizes differ");
-        for (size_t size : {known.size(), of.size(), lengths.size(), threshold.size(), found.size()}) if (size != p) throw std::invalid_argument("suspects: sizes differ");
-        for (size_t j = 0; j < p; ++j) if (of.data()[j] >= int64_t(squares.size())) throw std::invalid_argument("suspects: no such vector");
+        for (size_t size : {known.size(), of.size(), lengths.size(), threshold.size()}) if (size != p) throw std::invalid_argument("suspects: sizes differ");
+        if (found.size() <= p) throw std::invalid_argument("suspects: sizes differ");
+        uint32_t most = 0;
+        for (size_t j = 0; j < p; ++j) most = std::max(most, uint32_t(of.data()[j] + 1));
+        if (most > squares.size()) throw std::invalid_argument("suspects: no such vector");
         nb::gil_scoped_release release;
         return suspects(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), known.data(), of.data(), lengths.data(),
                         out.data(), threshold.data(), int64_t(p), found.data());
     }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+    m.def("note", [](Wanted index, nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> products, double share,
+                     nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> lost, double length, int place, Array known,
+                     nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> of, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> users,
+                     nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> threshold, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
+        const size_t p = known.size();
+        if (products.size() != index.size() || found.size() <= index.size() || lost.size() != p || of.size() != p || threshold.size() != p) throw std::invalid_argument("note: sizes differ");
+        for (size_t i = 0; i < index.size(); ++i)
+            if (index.data()[i] < 0 || size_t(index.data()[i]) >= p || of.data()[index.data()[i]] >= int64_t(users.size())) throw std::invalid_argument("note: no such column");
+        if (place < 0 || size_t(place) >= users.size()) throw std::invalid_argument("note: no such vector");
+        return note(index.data(), int64_t(index.size()), products.data(), share, lost.data(), length, place, known.data(), of.data(), users.data(), threshold.data(), found.data());
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg(), nb::arg().noconvert());
     m.def("descend", &descend<Matrix>);
     m.def("descend", &descend<Floats>);
     m.def("step", &step<Matrix>, nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert());

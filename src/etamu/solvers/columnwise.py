@@ -189,9 +189,10 @@ class Columnwise:
     def possible(self, threshold: Array) -> Array:
         """Columns left out that could reach the threshold, scanned again where what is known does not exclude them."""
         suspects = self.seen.suspects(self.v, self.out, threshold)
-        if len(suspects):
-            self.seen.now(self.v, suspects, self.access.scan(self.v, suspects.astype(np.int32)) / self.weight_sum)
-        return suspects[self.seen.known[suspects] > threshold[suspects]]
+        if not len(suspects):
+            return suspects
+        suspects = suspects.astype(np.int32, copy=False)
+        return self.seen.now(self.v, suspects, self.access.scan(self.v, suspects), 1 / self.weight_sum, threshold)
 
     def begin(self) -> None:
         """The fit of the columns without an l1 penalty, and with it where the path begins."""

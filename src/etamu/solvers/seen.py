@@ -25,17 +25,18 @@ class Seen:
     """
 
     def __init__(self, lengths: Array, lost: Array, room: int) -> None:
-        self.lengths, self.lost = np.ascontiguousarray(lengths), lost
+        self.lengths, self.lost = np.ascontiguousarray(lengths), np.ascontiguousarray(lost)
         most = int(min(max(1, len(lengths) // 32), max(1, 4_000_000 // room), 32))  # vectors remembered: reading them must cost less than a scan
         self.vectors, self.squares = np.zeros((most, room)), np.zeros(most)
         self.order: list[int] = []  # places of vectors, the oldest first
         self.known, self.of = np.full(len(lengths), np.inf), np.full(len(lengths), -1, dtype=np.int32)
+        self.users = np.zeros(most, dtype=np.int64)  # columns known by each vector
 
     def suspects(self, v: Array, out: Array, threshold: Array) -> Array:
         """The columns among those that are ``out`` whose inner product with v could be more than the threshold."""
         if core is None:
             return np.flatnonzero(out & ~(self._reach(v) <= threshold))
-        found = np.empty(len(out), dtype=np.int32)
+        found = np.empty(len(out) + 1, dtype=np.int32)
         return found[: core.suspects(v, self.vectors, self.squares, self.known, self.of, self.lengths, out, threshold, found)]
 
     def _reach(self, v: Array) -> Array:
@@ -45,18 +46,23 @@ class Seen:
         r = np.sqrt(np.maximum(own - c * products, 0.0)) + 1e-7 * math.sqrt(own)
         return np.where(self.of < 0, math.inf, np.abs(c)[self.of] * np.where(self.of < 0, 0.0, self.known) + r[self.of] * self.lengths)
 
-    def now(self, v: Array, index: Array, products: Array) -> None:
-        """The columns ``index`` have those inner products with v, to within what 16 bits lose."""
+    def now(self, v: Array, index: Array, products: Array, share: float, threshold: Array) -> Array:
+        """The columns ``index`` have those inner products with v, times ``share``, to within what 16 bits lose; those that could reach the threshold."""
         square = float(np.einsum("i,i->", v, v))  # by one thread: those of a BLAS would linger into the next pass
         place = self._room()
         self.vectors[place], self.squares[place] = v, square
-        self.known[index], self.of[index] = np.abs(products) + self.lost[index] * math.sqrt(square), place
+        if core is not None:
+            found = np.empty(len(index) + 1, dtype=np.int32)
+            return found[: core.note(index, products, share, self.lost, math.sqrt(square), place, self.known, self.of, self.users, threshold, found)]
+        self.forget(index)
+        self.known[index], self.of[index] = np.abs(products) * share + self.lost[index] * math.sqrt(square), place
+        self.users[place] += len(index)
+        return index[self.known[index] > threshold[index]]
 
     def _room(self) -> int:
         """A place for a vector: one that no column is known by, else that of the oldest, whose columns are forgotten."""
-        used = np.bincount(self.of + 1, minlength=len(self.squares) + 1)[1:]
-        place = next((k for k in range(len(used)) if not used[k]), -1)
-        if place < 0:
+        place = int(self.users.argmin())
+        if self.users[place]:
             place = self.order[0]
             self.forget(np.flatnonzero(self.of == place))
         self.order = [k for k in self.order if k != place] + [place]
@@ -64,4 +70,6 @@ class Seen:
 
     def forget(self, index: Array) -> None:
         """Nothing is known of those columns."""
+        of = self.of[index]
+        self.users -= np.bincount(of[of >= 0], minlength=len(self.users))
         self.known[index], self.of[index] = np.inf, -1
