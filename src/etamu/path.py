@@ -239,7 +239,7 @@ def _range(first: float, steepest: float, prepared: Prepared, count: Any, ratio:
 def assembled(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, points: list[Point]) -> Path:
     """The path of those solutions."""
     problem, at = prepared.problem, int(prepared.intercept)
-    beta = np.array([prepared.coefficients(point) for point in points])
+    beta = prepared.table(points)
     counted = _counted(problem)
     return Path(
         names=tuple(problem.design.names[at:]),
@@ -266,7 +266,7 @@ def assembled(prepared: Prepared, spec: DesignSpec | None, penalty: Penalty, poi
 def _freedom(prepared: Prepared, beta: Array, at: int) -> int:
     """Coefficients that are not 0, levels that are equal counting once."""
     if beta.ndim == 1:
-        return int((np.abs(prepared.pieces.differences(beta)) > (1e-12 if prepared.pieces.chains else 0.0)).sum())
+        return int(np.count_nonzero(np.abs(prepared.pieces.differences(beta)) > 1e-12 if prepared.pieces.chains else beta))
     return int((beta[at:] != 0).sum() + at * (beta.shape[1] - (prepared.problem.reference is None)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -154,8 +154,17 @@ class Prepared:
 
     def coefficients(self, point: Point) -> Array:
         """The coefficients in the user's units; what the penalty set to 0 is 0, and none is beyond its bounds by rounding."""
-        beta = self.scaling.to_user(self.gamma(point))
-        return beta if self.limits is None else np.clip(beta, *self.limits)
+        return np.asarray(self.table([point])[0])
+
+    def table(self, points: Sequence[Point]) -> Array:
+        """The same of several points, one after another."""
+        out = np.zeros((len(points), *self.problem.shape))
+        for beta, point in zip(out, points):
+            if beta.ndim == 1:
+                self.scaling.place(point.index, point.values, beta)
+            else:
+                beta[:] = self.scaling.to_user(self.gamma(point))
+        return out if self.limits is None else np.clip(out, *self.limits)
 
 
 def _centred(beta: Array, problem: Problem | Streamed, intercept: bool) -> Array:

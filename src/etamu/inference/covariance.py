@@ -41,6 +41,13 @@ class Scaling:
             beta[0] -= self.center[1:] @ beta[1:]
         return np.asarray(beta)
 
+    def place(self, index: Array, values: Array, out: Array) -> None:
+        """T gamma into ``out``, which is 0, where gamma has those values and is 0 elsewhere."""
+        out[index] = values if self.scale is None else values * self.scale[index]
+        if self.scale is not None and self.center is not None:
+            index = index[index > 0]
+            out[0] -= self.center[index] @ out[index]
+
     def to_fit(self, beta: Array) -> Array:
         """T^-1 beta."""
         if self.scale is None:
