@@ -253,7 +253,7 @@ def _choose(problem: Problem | Streamed, pieces: Pieces, shared: bool) -> tuple[
     one_pass = p <= min(_ONE_PASS, problem.rows) and isinstance(problem.family, Gaussian) and problem.link is LINKS["identity"]
     if able and isinstance(problem, Problem) and p >= _COLUMNWISE and not shared and is_narrow(problem):
         one_pass = False  # the information of the columns that matter, in floats, costs less than that of all
-    stored = sum(isinstance(part, Column) for part in problem.design.parts)
+    stored = p if problem.design.single else sum(isinstance(part, Column) for part in problem.design.parts)
     if able and not one_pass and (p >= _COLUMNWISE or p > problem.rows or stored >= _STORED):
         return "columnwise", f"proximal Newton over columns: {p:,} coefficients, of which few are not 0"
     if p > _GRAM_MOST:
