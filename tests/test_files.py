@@ -130,6 +130,26 @@ def test_a_streamed_fit_is_the_fit_in_memory(name, files, tmp_path):
     assert_same_fit(fit, em.glm(formula, table, **how))
 
 
+@pytest.mark.parametrize("group", [70, 330, 331, 5000])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_row_groups_smaller_and_larger_than_a_part(group, threads, tmp_path):
+    """Row groups are read by any thread, pieces of larger ones in line: the same rows, in the same order."""
+    table = pa.table(rows(3000))
+    folder = write(tmp_path / "rows", table, 2, group=group)
+    control = em.Control(threads=threads)
+    fit = streamed("count ~ x + g", folder, family="poisson", offset="log(e)", control=control)
+    assert_same_fit(fit, em.glm("count ~ x + g", table, family="poisson", offset="log(e)"))
+    np.testing.assert_array_equal(fit.predict(folder), np.concatenate([fit.predict(p) for p in sorted(folder.iterdir())]))
+    sizes = [part.rows for part in batches.open_files(folder).parts()]
+    assert sizes == [part.num_rows for part in batches.open_files(folder)]
+    assert max(sizes) <= min(group, 330)
+    bad = table.to_pydict()
+    bad["count"][2345] = -1
+    parquet.write_table(pa.table(bad), tmp_path / "bad.parquet", row_group_size=group)
+    with pytest.raises(errors.ResponseError, match="row 2345"):
+        em.glm("count ~ x + g", tmp_path / "bad.parquet", family="poisson", control=control)
+
+
 @pytest.mark.parametrize(
     "name", ["poisson with exposure", "gamma with weights", "binomial with text", "multinomial", "frequency", "tweedie", "spline", "interaction"]
 )

@@ -1,27 +1,37 @@
 """Files read part by part: Parquet by row groups, CSV by blocks, only the columns that are needed.
 
-A Parquet part is decoded by all of pyarrow's threads, whatever others are doing meanwhile, a CSV part by one.  (A dataset scanner
-would do the same, but keeps what it has read; these readers let every part go.)  Which rows make a part depends on the files and the
-number of columns alone: large parts cost less, but several are held at once.
+Row groups of Parquet are read by several threads, one each; pieces of very large ones, by all of pyarrow's threads, and blocks of CSV
+one after another.  (A dataset scanner would do the same, but keeps what it has read; these readers let every part go.)  Which rows make
+a part depends on the files and the number of columns alone: large parts cost less, but several are held at once.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from etamu.ahead import in_turn
 from etamu.errors import DataError, SpecificationError, unknown
 
-__all__ = ["Files", "open_files"]
+__all__ = ["Files", "Part", "open_files"]
 
 _ROWS, _NUMBERS = 1 << 20, 1 << 23  # of a Parquet part, at most
+_BUFFER = 1 << 20  # bytes that are read of a column at once
 _BLOCK = 1 << 24  # bytes of a CSV part
 _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".txt": "csv"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a file: how many, and what reads them as an Arrow table."""
+
+    rows: int
+    read: Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,11 @@ class Files:
                     )
 
     def __iter__(self) -> Iterator[Any]:
-        with in_turn(self.parts(), lambda part: part, threads=2, most=2) as parts:  # the next is read while one is in use
-            yield from parts
+        with in_turn(self.parts(), lambda part: part.read(), threads=2, most=2) as tables:  # the next is read while one is in use
+            yield from tables
 
-    def parts(self) -> Iterator[Any]:
-        """The same, none of which is read before it is asked for."""
+    def parts(self) -> Iterator[Part]:
+        """The parts, to be read by any thread."""
         for path in self.paths:
             yield from _parquet_parts(path, self.columns) if self.kind == "parquet" else _csv_parts(path, self.columns)
 
@@ -103,10 +113,10 @@ def _guarded(path: str, what: str, action: Any) -> Any:
         raise DataError(f"file {path!r}, {what}, cannot be read: {str(error).splitlines()[0]}. Nothing was fitted; mend or remove the file.") from None
 
 
-def _parquet(path: str) -> Any:
+def _parquet(path: str, metadata: Any = None) -> Any:
     from pyarrow.parquet import ParquetFile
 
-    return ParquetFile(path, pre_buffer=False, memory_map=False, page_checksum_verification=True)
+    return ParquetFile(path, metadata=metadata, pre_buffer=False, buffer_size=_BUFFER, memory_map=False, page_checksum_verification=True)
 
 
 def _schema(path: str, kind: str) -> dict[str, str]:
@@ -121,15 +131,38 @@ def _schema(path: str, kind: str) -> dict[str, str]:
     return {name: str(field) for name, field in zip(schema.names, schema.types, strict=True)}
 
 
-def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[Any]:
+def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[Part]:
+    file = _guarded(path, "its footer", lambda: _parquet(path))
+    most = max(1, min(_ROWS, _NUMBERS // max(1, len(file.schema_arrow.names if columns is None else columns))))
+    for group in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if 0 < rows <= most:  # any thread may decode it, while others decode others
+            yield Part(rows, partial(_row_group, path, file.metadata, group, columns))
+        elif rows:
+            yield from map(_decoded, _pieces(file, path, group, columns, most, use_threads=True))
+
+
+def _row_group(path: str, metadata: Any, group: int, columns: Sequence[str] | None) -> Any:
+    file, rows = _guarded(path, f"row group {group}", lambda: _parquet(path, metadata)), metadata.row_group(group).num_rows
+    table = next(_pieces(file, path, group, columns, rows, use_threads=False), None)
+    if table is None or table.num_rows != rows:
+        raise DataError(
+            f"file {path!r}, row group {group}, does not hold the {rows} rows that its footer tells of. Nothing was fitted; mend or remove the file."
+        )
+    return table
+
+
+def _pieces(file: Any, path: str, group: int, columns: Sequence[str] | None, rows: int, use_threads: bool) -> Iterator[Any]:
+    """A row group as tables of so many rows."""
     import pyarrow as pa
 
-    file = _guarded(path, "its footer", lambda: _parquet(path))
-    rows = max(1, min(_ROWS, _NUMBERS // max(1, len(file.schema_arrow.names if columns is None else columns))))
-    for group in range(file.metadata.num_row_groups):
-        batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=None if columns is None else list(columns), use_threads=True)
-        while (batch := _guarded(path, f"row group {group}", lambda b=batches: next(b, None))) is not None:
-            yield pa.table(batch)
+    batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=None if columns is None else list(columns), use_threads=use_threads)
+    while (batch := _guarded(path, f"row group {group}", lambda: next(batches, None))) is not None:
+        yield pa.table(batch)
+
+
+def _decoded(table: Any) -> Part:
+    return Part(table.num_rows, lambda: table)
 
 
 def _csv(path: str, columns: Sequence[str] | None) -> Any:
@@ -139,11 +172,11 @@ def _csv(path: str, columns: Sequence[str] | None) -> Any:
     return csv.open_csv(path, read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False), convert_options=convert)
 
 
-def _csv_parts(path: str, columns: Sequence[str] | None) -> Iterator[Any]:
+def _csv_parts(path: str, columns: Sequence[str] | None) -> Iterator[Part]:
     import pyarrow as pa
 
     reader = _guarded(path, "its first block", lambda: _csv(path, columns))
     block = 0
     while (batch := _guarded(path, f"block {block}", lambda: next(iter(reader), None))) is not None:
         block += 1
-        yield pa.table(batch)
+        yield _decoded(pa.table(batch))
