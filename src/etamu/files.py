@@ -32,8 +32,8 @@ from etamu.families import Family, Multinomial
 from etamu.links import Link
 from etamu.solvers.base import Step
 from etamu.sources.cache import Cache
-from etamu.sources.problem import Problem
-from etamu.sources.streamed import Read, Streamed
+from etamu.sources.problem import Problem, Read
+from etamu.sources.streamed import Streamed
 from etamu.sums import Request
 
 __all__ = ["SCANNED", "SO_FAR", "Model", "is_path", "read_files", "rows_from"]

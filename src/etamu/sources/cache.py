@@ -15,12 +15,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from etamu.errors import DataError
-from etamu.sources.problem import Problem
+from etamu.sources.problem import Problem, Read
 
 __all__ = ["Cache"]
 
 Array = np.ndarray[Any, Any]
-Read = Callable[[], Problem | None]
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from etamu.design.columns import Column, Design
 from etamu.families.base import Family
 from etamu.links import Link
 
-__all__ = ["Problem", "block_rows", "chunk_edges"]
+__all__ = ["Problem", "Read", "block_rows", "chunk_edges"]
 
 Array = np.ndarray[Any, Any]
 
@@ -91,6 +91,9 @@ class Problem:
         w = np.ones(len(y)) if self.weight is None else np.asarray(self.weight[rows], dtype=float)
         o = np.zeros(len(y)) if self.offset is None else np.asarray(self.offset[rows], dtype=float)
         return y, w, o
+
+
+Read = Callable[[], Problem | None]  # makes a problem of a part of the rows; None where no row of it is used
 
 
 def block_rows(width: int) -> int:

@@ -20,14 +20,13 @@ from etamu.families.base import Family
 from etamu.links import Link
 from etamu.rows import RowTerms
 from etamu.sources.memory import Memory, Sample
-from etamu.sources.problem import Problem
+from etamu.sources.problem import Problem, Read
 from etamu.sums import Request, Sums
 
-__all__ = ["Read", "StreamSource", "Streamed", "open_source"]
+__all__ = ["StreamSource", "Streamed", "open_source"]
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]
-Read = Callable[[], Problem | None]  # makes a problem of a part that has been taken from its file; None where no row of it is used
 _MOST = 8  # parts that are worked on at once
 
 
