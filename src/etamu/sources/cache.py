@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -24,54 +24,60 @@ Array = np.ndarray[Any, Any]
 
 @dataclass
 class Cache:
-    """Parts written as they are made, by any thread, and read back in their order once all have been written."""
+    """Parts written as they are made, by any thread, and read back in their order once a pass has written all of them."""
 
     folder: str | None = None
-    _file: BinaryIO | None = None
-    _held: dict[int, Problem | None] = field(default_factory=dict)
-    _end: int = 0  # where the next array goes
-    _count: int | None = None  # parts, once all have been taken
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _store: _Store | None = None
 
     def through(self, parts: Callable[[], Iterator[Read]]) -> Iterator[Read]:
-        """The parts: from here if all have been written, else as ``parts`` gives them, written on the way."""
-        if self._count is not None and len(self._held) == self._count:
-            for held in map(self._held.get, range(self._count)):
-                if held is not None:
-                    yield partial(_with_arrays, held, self._read)
+        """The parts: from the disk if all have been written, else as ``parts`` gives them, written on the way."""
+        if self._store is not None and self._store.whole:
+            yield from self._store.reads()
             return
-        self._begin()
+        store = self._store = _Store(self.folder)  # another one for each pass that has to write, whatever became of the one before
         number = -1
         for number, make in enumerate(parts()):
-            yield partial(self._kept, number, make)
-        self._count = number + 1
+            yield partial(store.kept, number, make)
+        store.count = number + 1
 
-    def _begin(self) -> None:
-        """Begin again: an earlier pass did not come to its end."""
-        self._held, self._end, self._count = {}, 0, None
-        if self._file is not None:
-            self._file.close()
+
+class _Store:
+    """The file of one pass, and where in it the arrays of each part are."""
+
+    def __init__(self, folder: str | None) -> None:
         import tempfile
 
+        self.folder, self.held, self.count, self.end, self.lock = folder, dict[int, Problem | None](), -1, 0, threading.Lock()
         try:
-            self._file = tempfile.TemporaryFile(dir=self.folder, prefix="etamu-", buffering=0)  # noqa: SIM115 - it lives as long as the fit
+            self.file: BinaryIO | None = tempfile.TemporaryFile(dir=folder, prefix="etamu-", buffering=0)  # noqa: SIM115 - it lives as long as the fit
         except OSError as error:
+            self.file = None
             raise self._unwritable(error) from None
 
     def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self.file is not None:
+            self.file.close()
 
-    def _kept(self, number: int, make: Read) -> Problem | None:
+    @property
+    def whole(self) -> bool:
+        """Whether every part has been written."""
+        return len(self.held) == self.count
+
+    def reads(self) -> Iterator[Read]:
+        for held in map(self.held.get, range(self.count)):
+            if held is not None:
+                yield partial(_with_arrays, held, self._read)
+
+    def kept(self, number: int, make: Read) -> Problem | None:
         """The part, whose arrays are written; what is kept of it are their places."""
         part = make()
-        self._held[number] = None if part is None else _with_arrays(part, self._write)
+        self.held[number] = None if part is None else _with_arrays(part, self._write)
         return part
 
     def _write(self, values: Any) -> Any:
         array = np.ascontiguousarray(values)
-        with self._lock:
-            at, self._end = self._end, self._end + array.nbytes
+        with self.lock:
+            at, self.end = self.end, self.end + array.nbytes
         try:
             self._move(_write_at, array, at)
         except OSError as error:
@@ -85,10 +91,10 @@ class Cache:
 
     def _move(self, move: Callable[[BinaryIO, threading.Lock, memoryview, int], int], array: Array, at: int) -> None:
         """All bytes of an array to or from the file; a system may move fewer at once than it was asked for."""
-        assert self._file is not None
+        assert self.file is not None
         left = array.data.cast("B") if array.size else memoryview(b"")
         while len(left):
-            moved = move(self._file, self._lock, left, at)
+            moved = move(self.file, self.lock, left, at)
             if moved <= 0:
                 raise DataError(f"`cache` {self.folder!r} gave or took fewer bytes than it was asked to; pass another folder, or cache=None.")
             left, at = left[moved:], at + moved
