@@ -418,6 +418,37 @@ def test_a_damaged_row_group_is_named(tmp_path):
         em.glm("count ~ x + g", folder, family="poisson")
 
 
+@pytest.mark.parametrize("most", [100_000, 1000])
+def test_a_footer_that_promises_more_rows_is_found_out(most, tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "_ROWS", most)
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pa.table({"y": np.arange(5000.0)}), path, compression="none", use_dictionary=False)
+    raw = bytearray(path.read_bytes())
+    footer = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")
+    old, new = (bytes([v * 2 & 127 | 128, v * 2 >> 7]) for v in (5000, 6000))  # zigzag varints of two bytes
+    assert raw.count(old, footer) > 0
+    raw[footer:] = bytes(raw[footer:]).replace(old, new)
+    path.write_bytes(bytes(raw))
+    assert parquet.ParquetFile(path).metadata.row_group(0).num_rows == 6000
+    with pytest.raises(errors.DataError, match=r"row group 0, (holds 5000 rows, but its footer tells of 6000|cannot be read)"):
+        list(batches.open_files(path))
+
+
+def test_a_row_group_that_arrow_gives_in_two_is_read_whole(tmp_path, monkeypatch):
+    """As it does where text takes more than 2 GB."""
+    table = pa.table(rows(300))
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    pieces = batches._pieces
+
+    def halves(file, path, group, columns, size, use_threads):
+        return pieces(file, path, group, columns, size // 2 + 1, use_threads)
+
+    monkeypatch.setattr(batches, "_pieces", halves)
+    found = list(batches.open_files(tmp_path / "rows.parquet"))
+    assert [part.num_rows for part in found] == [300]
+    assert found[0].to_pydict() == table.to_pydict()
+
+
 def test_a_file_that_is_lost_between_passes_is_named(tmp_path):
     folder = four_files(tmp_path / "rows")
 

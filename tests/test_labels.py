@@ -347,3 +347,18 @@ def test_bug_half_floats_as_labels():
     from etamu.design.frames import as_table
 
     assert as_table({"g": np.float16([2, 1, 2])}).labels("g").levels == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("end", [0, 2**62, 2**63, 2**64 - 10])
+def test_labels_are_counted_as_they_are_coded(built, end, monkeypatch):
+    if not built:
+        monkeypatch.setattr("etamu.elementary.core", None)
+    column = np.array([end + k for k in (0, 4, 1, 1, 5, 0)], dtype=np.uint64) - np.uint64(3 if end else 0)
+    table = as_table({"g": column})
+    counts, absent, row = table.count("g")
+    found = table.labels("g")
+    assert (list(counts), absent, row) == (list(found.levels), 0, 0)
+    assert list(counts.values()) == np.bincount(found.codes).tolist()
+    mixed = as_table({"g": np.array(["b", None, "a", math.nan, "b"], dtype=object)})
+    assert mixed.count("g") == ({"a": 1, "b": 2}, 2, 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from etamu.core import TYPES, core
 
-__all__ = ["counted", "log", "translate"]
+__all__ = ["log", "tally", "translate"]
 
 Array = np.ndarray[Any, Any]
 _LOG = 1  # its place among the core's functions
@@ -37,7 +37,7 @@ def translate(values: Array, low: int, place: Array, other: int) -> Array:
     return out
 
 
-def counted(values: Array, low: int, size: int) -> Array:
+def tally(values: Array, low: int, size: int) -> Array:
     """How often each integer from ``low`` to ``low + size - 1`` is among ``values``."""
     if core is not None and values.dtype in TYPES:
         out = np.empty(size, dtype=np.int64)

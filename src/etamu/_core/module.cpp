@@ -96,7 +96,7 @@ static bool find(PyObject* values, int64_t* out) {
     return single && type >= 0;
 }
 
-// see(k, value - low) for each of `count` integers; a value far above every table where the difference would wrap around
+// see(k, value - low) for each of `count` integers; unsigned ones from 2^63 on come as the largest number, since their difference could wrap around
 template <class See> static void each_integer(const Column& c, int64_t count, int64_t low, See see) {
     const auto read = [&](auto zero) {
         using In = decltype(zero);

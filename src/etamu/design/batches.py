@@ -77,7 +77,7 @@ class Files:
                     )
 
     def __iter__(self) -> Iterator[Any]:
-        with in_turn(self.parts(), lambda part: part.read(), threads=2, most=2) as tables:  # the next is read while one is in use
+        with in_turn(self.parts(), lambda part: part.read(), threads=2, most=1) as tables:  # the next is read while one is in use
             yield from tables
 
     def parts(self) -> Iterator[Part]:
@@ -143,22 +143,24 @@ def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[Part]:
 
 
 def _row_group(path: str, metadata: Any, group: int, columns: Sequence[str] | None) -> Any:
-    file, rows = _guarded(path, f"row group {group}", lambda: _parquet(path, metadata)), metadata.row_group(group).num_rows
-    table = next(_pieces(file, path, group, columns, rows, use_threads=False), None)
-    if table is None or table.num_rows != rows:
-        raise DataError(
-            f"file {path!r}, row group {group}, does not hold the {rows} rows that its footer tells of. Nothing was fitted; mend or remove the file."
-        )
-    return table
+    import pyarrow as pa
+
+    file = _guarded(path, f"row group {group}", lambda: _parquet(path, metadata))
+    tables = list(_pieces(file, path, group, columns, metadata.row_group(group).num_rows, use_threads=False))  # several where text is very long
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
 
 
 def _pieces(file: Any, path: str, group: int, columns: Sequence[str] | None, rows: int, use_threads: bool) -> Iterator[Any]:
-    """A row group as tables of so many rows."""
+    """A row group as tables of so many rows, or fewer."""
     import pyarrow as pa
 
+    told, found = file.metadata.row_group(group).num_rows, 0
     batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=None if columns is None else list(columns), use_threads=use_threads)
     while (batch := _guarded(path, f"row group {group}", lambda: next(batches, None))) is not None:
+        found += batch.num_rows
         yield pa.table(batch)
+    if found != told:
+        raise DataError(f"file {path!r}, row group {group}, holds {found} rows, but its footer tells of {told}. Nothing was fitted; mend or remove the file.")
 
 
 def _decoded(table: Any) -> Part:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from etamu.elementary import counted, translate
+from etamu.elementary import tally, translate
 from etamu.errors import DataError
 
 __all__ = ["Labels", "count_labels", "encode_labels", "is_missing", "level_name"]
@@ -66,7 +66,7 @@ def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels
         return Labels(_of_integers(column, levels), tuple(levels))
     raw = _raw(column)
     if levels is None:
-        levels = _levels(raw, counted(raw.codes, 0, len(raw.values)).tolist())
+        levels = _levels(raw, tally(raw.codes, 0, len(raw.values)).tolist())
     try:
         index = {level: k for k, level in enumerate(levels)}
         place = [index.get(value, -1 if is_missing(value) else -2) for value in raw.values]
@@ -84,14 +84,14 @@ def count_labels(column: Any) -> tuple[dict[object, int], int, int]:
     ({'a': 1, 'b': 2}, 1, 2)
     """
     raw = _raw(column)
-    seen = counted(raw.codes, 0, len(raw.values)).tolist()
-    gone = np.array([-1, *(k for k, value in enumerate(raw.values) if is_missing(value))])
+    seen = tally(raw.codes, 0, len(raw.values)).tolist()
+    gone = [-1, *(k for k, value in enumerate(raw.values) if is_missing(value))]
     counts = dict.fromkeys(_levels(raw, seen), 0)
     for value, count in zip(raw.values, seen, strict=True):
         if count and not is_missing(value):
             counts[value] += count
     absent = len(raw.codes) - sum(counts.values())
-    return counts, absent, int(np.argmax(np.isin(raw.codes, gone))) if absent else 0
+    return counts, absent, min(int(np.argmax(raw.codes == k)) for k in gone if (raw.codes == k).any()) if absent else 0
 
 
 def _levels(raw: _Raw, seen: Sequence[int]) -> list[object]:
@@ -141,8 +141,8 @@ def _from_integers(column: Array) -> _Raw:
     if high - low >= _RANGE:
         values, codes = np.unique(column, return_inverse=True)
         return _Raw(codes, values.tolist())
-    column, first = (column, low) if low < 2**62 else (column - column.dtype.type(low), 0)
-    values = np.flatnonzero(counted(column, first, high - low + 1))
+    column, first = (column, low) if high < 2**62 else (column - column.dtype.type(low), 0)
+    values = np.flatnonzero(tally(column, first, high - low + 1))
     place = np.zeros(high - low + 1, dtype=np.int32)
     place[values] = np.arange(len(values))
     return _Raw(translate(column, first, place, -1), [int(v) + low for v in values])

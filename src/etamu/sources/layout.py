@@ -30,7 +30,7 @@ class Layout:
         stored = [(at, part) for at, part in placed if isinstance(part, Column)]
         self.columns = np.array([at for at, _ in stored], dtype=np.int64)
         self.stored = len(stored)
-        self.constant = int(self.stored > 0 and stored[0][1].values is None)
+        self.constant = int(self.stored > 0 and _as_it_stands(design, *stored[0]))
         self.plain = self.stored == len(placed)
         self.groups: list[Group] = [] if self.plain else group_levels(design)
         found = [(at, part) for at, part in placed if isinstance(part, Sparse)]
@@ -134,6 +134,12 @@ class Layout:
 
 
 _NONE = np.empty(0)
+
+
+def _as_it_stands(design: Design, at: int, column: Column) -> bool:
+    """Whether a column is the constant 1 for the core too (core.hpp, begins_with_constant)."""
+    plain = design.center is None or design.center[at] == 0
+    return column.values is None and bool(plain and (design.scale is None or design.scale[at] == 1))
 
 
 class _Blocks:

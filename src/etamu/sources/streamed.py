@@ -111,7 +111,7 @@ class Streamed:
 
     def batches(self) -> Iterator[Problem]:
         """The parts, on this problem's columns and scale, the next of which is made while one is in use."""
-        with self.each(lambda part: part, threads=2, most=2) as parts:
+        with self.each(lambda part: part, threads=2, most=1) as parts:
             yield from parts
 
     @contextmanager
