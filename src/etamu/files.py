@@ -20,7 +20,7 @@ import numpy as np
 from etamu import checks
 from etamu.arguments import Ingredients, build_problem, split_response, without_missing
 from etamu.design.arithmetic import variables
-from etamu.design.batches import Files, Part, open_files
+from etamu.design.batches import FilePart, Files, open_files
 from etamu.design.encode import Encoder, offset_of, weights_of
 from etamu.design.frames import Table, as_table, as_vector, encode_labels
 from etamu.design.learn import Scan
@@ -245,7 +245,7 @@ def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample:
     built = model.ingredients(sample, encoder)
     problem, response = build_problem(built, levels)
 
-    def problem_of(part: Part, start: int) -> Problem | None:
+    def problem_of(part: FilePart, start: int) -> Problem | None:
         with rows_from(start):
             table = model.complete(as_table(part.read()))
             return build_problem(model.ingredients(table, encoder), levels)[0] if table.rows else None

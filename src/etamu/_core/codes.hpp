@@ -100,6 +100,11 @@ inline void tabulate(const Cells& a, const Cells& b, const double* w, int rows, 
     }
 }
 
+// The scores of all groups' cells, one after another
+inline void scatter_all(const std::vector<Cells>& cells, const Problem& problem, const double* r, int rows, double* out) {
+    for (size_t i = 0; i < problem.groups.size(); out += problem.groups[i++].cells) scatter(cells[i], r, 1, rows, out, 1);
+}
+
 // The weights of the groups with themselves, where they have multipliers, and with each other
 inline void tabulate_all(const std::vector<Cells>& cells, const Problem& problem, const double* w, int rows, double* tables) {
     const Tables& where = problem.tables;

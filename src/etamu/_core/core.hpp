@@ -38,8 +38,8 @@ struct SparseRows {
 };
 
 // Where the sums of groups and sparse columns lie in Result::tables (-1: not asked for).  `cross` has rows of `ld` numbers, whole
-// registers: the weight against the constant and the stored columns, and the score until the end of a pass; `self` is the diagonal of a group with multipliers, or the
-// square of the sparse columns; `pair` the cross-tabulation of two groups, the last of which may be the sparse columns.
+// registers: the weight against the constant and the stored columns, and the score until the end of a pass; `self` is the diagonal of
+// a group with multipliers, or the square of the sparse columns; `pair` the cross-tabulation of two groups, the last of which may be the sparse columns.
 struct Tables {
     int64_t ld = 0;
     std::vector<int64_t> cross, self;

@@ -221,8 +221,9 @@ void add_score_rows(Block& block, const double* r, const Result& result, bool wi
     if (block.layout.constant) result.score[0] += total(r, block.x.rows);
     add_score(block.x, r, result.score + block.layout.constant, block.s.ahead);
     if (!with_cells) return;
+    scatter_all(block.s.cells, problem, r, block.x.rows, result.cells);
     double* to = result.cells;
-    for (size_t i = 0; i < problem.groups.size(); to += problem.groups[i++].cells) scatter(block.s.cells[i], r, 1, block.x.rows, to, 1);
+    for (const Group& g : problem.groups) to += g.cells;
     if (problem.sparse.columns) scatter_sparse(problem.sparse, block.first, block.count, r, to, 1);
 }
 
@@ -355,6 +356,13 @@ void count_rows(const double* w, int rows, double& n, double& weights) {
     weights += sum(total);
 }
 
+void add_totals(double n, double weights, const Totals& totals, double* scalars) {
+    scalars[0] += n;
+    scalars[1] += weights;
+    scalars[2] += sum(totals.deviance);
+    scalars[3] += sum(totals.pearson);
+}
+
 // A pass over cells and few columns, which stay columns
 void pass_of_few(const Problem& problem, const Task& task, const Result& result) {
     Scratch& s = scratch();
@@ -388,10 +396,7 @@ void pass_of_few(const Problem& problem, const Task& task, const Result& result)
         else n += count, weights += count;
         row_terms(problem, t, rows, task.information, totals, s.ahead);
         if (task.order > 0) few.add_score(x, t.score, rows);
-        if (task.order == 1) {
-            double* to = result.cells;
-            for (size_t i = 0; i < groups; to += problem.groups[i++].cells) scatter(s.cells[i], t.score, 1, rows, to, 1);
-        }
+        if (task.order == 1) scatter_all(s.cells, problem, t.score, rows, result.cells);
         if (task.order < 2) return;
         few.add_information(x, t.weight, rows, weighted);
         add_lines(s.cells, problem, t.weight, weighted, t.score, layout.columns, rows, result.tables);
@@ -402,10 +407,7 @@ void pass_of_few(const Problem& problem, const Task& task, const Result& result)
         few.information(layout.constant, width(int(problem.columns.size())), result.information);
         take_scores(problem, layout.columns, result);
     }
-    result.scalars[0] += n;
-    result.scalars[1] += weights;
-    result.scalars[2] += sum(totals.deviance);
-    result.scalars[3] += sum(totals.pearson);
+    add_totals(n, weights, totals, result.scalars);
 }
 
 bool is_of_few(const Problem& problem) {
@@ -452,10 +454,7 @@ void pass(const Problem& problem, const Task& task, const Result& result) {
         }
     });
     information.complete(block);
-    result.scalars[0] += n;
-    result.scalars[1] += weights;
-    result.scalars[2] += sum(totals.deviance);
-    result.scalars[3] += sum(totals.pearson);
+    add_totals(n, weights, totals, result.scalars);
 }
 
 void predictor(const Problem& problem, const Task& task, double* eta) {

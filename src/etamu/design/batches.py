@@ -18,7 +18,7 @@ from typing import Any
 from etamu.ahead import in_turn
 from etamu.errors import DataError, SpecificationError, unknown
 
-__all__ = ["Files", "Part", "open_files"]
+__all__ = ["FilePart", "Files", "open_files"]
 
 _ROWS, _NUMBERS = 1 << 20, 1 << 23  # of a Parquet part, at most
 _BUFFER = 1 << 20  # bytes that are read of a column at once
@@ -27,7 +27,7 @@ _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".txt": "cs
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """Some rows of a file: how many, and what reads them as an Arrow table."""
 
     rows: int
@@ -80,7 +80,7 @@ class Files:
         with in_turn(self.parts(), lambda part: part.read(), threads=2, most=1) as tables:  # the next is read while one is in use
             yield from tables
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[FilePart]:
         """The parts, to be read by any thread."""
         for path in self.paths:
             yield from _parquet_parts(path, self.columns) if self.kind == "parquet" else _csv_parts(path, self.columns)
@@ -131,13 +131,13 @@ def _schema(path: str, kind: str) -> dict[str, str]:
     return {name: str(field) for name, field in zip(schema.names, schema.types, strict=True)}
 
 
-def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[Part]:
+def _parquet_parts(path: str, columns: Sequence[str] | None) -> Iterator[FilePart]:
     file = _guarded(path, "its footer", lambda: _parquet(path))
     most = max(1, min(_ROWS, _NUMBERS // max(1, len(file.schema_arrow.names if columns is None else columns))))
     for group in range(file.metadata.num_row_groups):
         rows = file.metadata.row_group(group).num_rows
         if 0 < rows <= most:  # any thread may decode it, while others decode others
-            yield Part(rows, partial(_row_group, path, file.metadata, group, columns))
+            yield FilePart(rows, partial(_row_group, path, file.metadata, group, columns))
         elif rows:
             yield from map(_decoded, _pieces(file, path, group, columns, most, use_threads=True))
 
@@ -163,8 +163,8 @@ def _pieces(file: Any, path: str, group: int, columns: Sequence[str] | None, row
         raise DataError(f"file {path!r}, row group {group}, holds {found} rows, but its footer tells of {told}. Nothing was fitted; mend or remove the file.")
 
 
-def _decoded(table: Any) -> Part:
-    return Part(table.num_rows, lambda: table)
+def _decoded(table: Any) -> FilePart:
+    return FilePart(table.num_rows, lambda: table)
 
 
 def _csv(path: str, columns: Sequence[str] | None) -> Any:
@@ -174,7 +174,7 @@ def _csv(path: str, columns: Sequence[str] | None) -> Any:
     return csv.open_csv(path, read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False), convert_options=convert)
 
 
-def _csv_parts(path: str, columns: Sequence[str] | None) -> Iterator[Part]:
+def _csv_parts(path: str, columns: Sequence[str] | None) -> Iterator[FilePart]:
     import pyarrow as pa
 
     reader = _guarded(path, "its first block", lambda: _csv(path, columns))

@@ -52,7 +52,15 @@ def encode(spec: DesignSpec, table: Table, *, unseen: str = "raise") -> Design:
 
 
 class Encoder:
-    """A learnt formula, ready for any number of tables: what does not depend on their rows is worked out once."""
+    """A learnt formula, ready for any number of tables: what does not depend on their rows is worked out once.
+
+    >>> from etamu.design.encode import Encoder, learn
+    >>> from etamu.design.frames import as_table
+    >>> from etamu.design.terms import read_formula
+    >>> encoder = Encoder(learn(read_formula("~ g"), as_table({"g": ["u", "v"]})))
+    >>> [encoder(as_table({"g": labels})).parts[1].codes.tolist() for labels in (["v", "u"], ["v"])]
+    [[1, 0], [1]]
+    """
 
     def __init__(self, spec: DesignSpec) -> None:
         self.spec = spec

@@ -60,8 +60,7 @@ def encode_labels(column: Any, levels: Sequence[object] | None = None) -> Labels
     >>> found.codes.tolist(), found.levels
     ([1, 0, 1], ('a', 'b'))
     """
-    if not isinstance(column, np.ndarray) and column.dtype.is_numeric() and int(column.null_count()) == 0:
-        column = column.to_numpy()
+    column = _plain(column)
     if levels is not None and isinstance(column, np.ndarray) and column.dtype.kind in "iu" and _whole(levels):
         return Labels(_of_integers(column, levels), tuple(levels))
     raw = _raw(column)
@@ -83,7 +82,7 @@ def count_labels(column: Any) -> tuple[dict[object, int], int, int]:
     >>> count_labels(np.array(["b", "a", None, "b"], dtype=object))
     ({'a': 1, 'b': 2}, 1, 2)
     """
-    raw = _raw(column)
+    raw = _raw(_plain(column))
     seen = tally(raw.codes, 0, len(raw.values)).tolist()
     gone = [-1, *(k for k, value in enumerate(raw.values) if is_missing(value))]
     counts = dict.fromkeys(_levels(raw, seen), 0)
@@ -100,9 +99,13 @@ def _levels(raw: _Raw, seen: Sequence[int]) -> list[object]:
     return found if raw.ordered else _sorted(found)
 
 
+def _plain(column: Any) -> Any:
+    """Numbers of which none is missing as an array."""
+    numbers = not isinstance(column, np.ndarray) and column.dtype.is_numeric() and int(column.null_count()) == 0
+    return column.to_numpy() if numbers else column
+
+
 def _raw(column: Any) -> _Raw:
-    if not isinstance(column, np.ndarray) and column.dtype.is_numeric() and int(column.null_count()) == 0:
-        column = column.to_numpy()
     return _from_array(column) if isinstance(column, np.ndarray) else _from_series(column)
 
 
