@@ -242,8 +242,6 @@ def _teller(progress: Callable[[Step], None] | None) -> Callable[[float, Request
 
 def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample: Table, cache: Cache | None) -> tuple[Ingredients, Streamed, checks.Response]:
     levels, encoder = seen.levels(), Encoder(spec)
-    built = model.ingredients(sample, encoder)
-    problem, response = build_problem(built, levels)
 
     def problem_of(part: FilePart, start: int) -> Problem | None:
         with rows_from(start):
@@ -255,6 +253,14 @@ def _streamed(files: Files, model: Model, spec: DesignSpec, seen: _Seen, sample:
         for part in files.parts():
             yield partial(problem_of, part, start)
             start += part.rows
+
+    try:
+        built = model.ingredients(sample, encoder)
+        problem, response = build_problem(built, levels)
+    except EtamuError:  # which names a row of the sample
+        for make in encoded():
+            make()  # the part at fault names its row of the whole
+        raise
 
     def read() -> Iterator[Read]:
         return encoded() if cache is None else cache.through(encoded)

@@ -110,7 +110,9 @@ def _guarded(path: str, what: str, action: Any) -> Any:
     try:
         return action()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"file {path!r}, {what}, cannot be read: {str(error).splitlines()[0]}. Nothing was fitted; mend or remove the file.") from None
+        raise DataError(
+            f"file {path!r}, {what}, cannot be read: {str(error).splitlines()[0].rstrip('.')}. Nothing was fitted; mend or remove the file."
+        ) from None
 
 
 def _parquet(path: str, metadata: Any = None) -> Any:
