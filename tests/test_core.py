@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import etamu as em
 from etamu import checks, elementary
 from etamu.core import TYPES, core
-from etamu.design.columns import Column, Design, matrix_columns
+from etamu.design.columns import Design, Matrix
 from etamu.design.labels import encode_labels
 from etamu.families import FAMILIES
 from etamu.rows import constant_weight
@@ -75,7 +75,7 @@ def test_place(n, centred):
     rng = np.random.default_rng(n)
     X = rng.normal(3.0, 2.0, size=(n, 4)) * [1, 1e6, 1e-6, 0]
     X[:, 3] = 5.0
-    design = Design((Column("Intercept"), *matrix_columns(X, list("abcd"))), n)
+    design = Design(Matrix(X, list("abcd"), constant=True), n)
     fast, slow = (np.empty(5), np.empty(5)), (np.empty(5), np.empty(5))
     assert door.place(design, 1024, centred, *fast, threads=1)
     assert _place(design, centred, *slow)
@@ -103,7 +103,7 @@ def test_columns_that_are_suspects(seed):
         np.testing.assert_array_equal(seen.users, np.bincount(seen.of[seen.of >= 0], minlength=len(seen.users)))
         seen.forget(np.flatnonzero(rng.random(p) < 0.02))
     out = rng.random(p) < 0.8
-    found = seen.suspects(v, out, threshold)
+    found = seen.suspects(v, out, threshold, 1.0)
     np.testing.assert_array_equal(found, np.flatnonzero(out & ~(seen._reach(v) <= threshold)))
     assert not set(np.flatnonzero(out & (np.abs(v[:n] @ X) > threshold + 1e-12))) - set(found)
 
@@ -113,7 +113,7 @@ def test_place_is_that_of_one_thread():
     from etamu.sources import native as door
 
     X = np.asfortranarray(np.random.default_rng(5).normal(3.0, 2.0, size=(50, 1500)))
-    design = Design((Column("Intercept"), *matrix_columns(X, [f"x{j}" for j in range(1500)])), 50)
+    design = Design(Matrix(X, [f"x{j}" for j in range(1500)], constant=True), 50)
     one, four = np.empty((2, 1501)), np.empty((2, 1501))
     assert door.place(design, 1024, True, *one, threads=1)
     assert door.place(design, 1024, True, *four, threads=4)

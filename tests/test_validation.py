@@ -192,10 +192,10 @@ def test_bad_input(case):
 @pytest.mark.parametrize(("n", "p", "alphas", "count"), [(5, 1, 1, 2), (333, 60, 13, 3), (1000, 7, 3, 4), (2049, 3, 50, 5)])
 def test_held_out_rows_are_predicted_alike(n, p, alphas, count):
     """By the core in one reading, and in NumPy."""
-    from etamu.design.columns import Column, Design, matrix_columns
+    from etamu.design.columns import Design, Matrix
 
     rng = np.random.default_rng(n)
-    design = Design((Column("Intercept"), *matrix_columns(rng.standard_normal((n, p)), [f"x{j}" for j in range(p)])), n)
+    design = Design(Matrix(rng.standard_normal((n, p)), [f"x{j}" for j in range(p)], constant=True), n)
     fold = rng.integers(-1, count, n)
     held, beta = [fold == k for k in range(count)], [rng.standard_normal((p + 1, alphas)) for _ in range(count)]
     every = validation._at_once(design, held, beta)

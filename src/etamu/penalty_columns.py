@@ -20,10 +20,12 @@ Array = np.ndarray[Any, Any]
 def columns_of(problem: Problem | Streamed, spec: DesignSpec | None, intercept: bool, spread: bool) -> Columns:
     """The coefficients as penalties see them; ``spread`` asks for the columns' standard deviations, which cost a pass."""
     names = tuple(problem.design.names)
+    spreads = _spread(problem) if spread else np.ones(len(names))
     free = (0,) if intercept else ()
-    terms: dict[str, tuple[int, ...]]
-    terms = dict(zip(names[len(free) :], zip(range(len(free), len(names))))) if spec is None else {t: tuple(at) for t, at in term_columns(spec).items()}
-    return Columns(names, terms, free, _spread(problem) if spread else np.ones(len(names)), {} if spec is None else _chains(spec, terms))
+    if spec is None:
+        return Columns(names, free, spreads)
+    terms = {t: tuple(at) for t, at in term_columns(spec).items()}
+    return Columns(names, free, spreads, terms, _chains(spec, terms))
 
 
 def _chains(spec: DesignSpec, terms: dict[str, tuple[int, ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:

@@ -106,6 +106,7 @@ struct Quadratic {
     double tolerance;  // of a change, in units of the model's own length
     int most;          // sweeps
     int64_t version;   // of the coordinates: another one where they are others than last time
+    int64_t made;      // of the numbers of h: another one where they are others than last time, less than 0 where nobody knows
     Crew crew;
 };
 
@@ -113,8 +114,10 @@ struct Quadratic {
 struct Inverse {
     std::vector<int> members, place;  // the coordinates in the order of its rows; of each coordinate its row, or -1
     std::vector<double> p;            // rows of `ld`
+    std::vector<double> sums;         // room for products
     int64_t ld = 0;
-    int64_t version = -1, steps = 0, sweeps = 0;
+    std::vector<double> ridge;        // of each coordinate, when it came
+    int64_t version = -1, made = -1, steps = 0, sweeps = 0;
     bool close = false;  // whether some are so nearly combinations of others that a factor must take the inverse's place
     double least = 1;  // share of its own length that the others left a coordinate, at least
     int debt = 0;      // turns of conjugate gradients that a newer inverse would have spared

@@ -12,6 +12,9 @@ namespace {
 using namespace etamu;
 
 constexpr int BATCH = 24;        // coordinates that come or go at once
+constexpr int FEW = 2;           // vectors for which a matrix is read once
+constexpr int ROWS = 32;         // rows that meet many vectors at once
+constexpr int EDGE = 8;          // where parts of the rows may begin: a whole number of registers
 constexpr int64_t SHARE = 64;    // rows, a whole number of fours, of one thread at a time
 constexpr double WORTH = 1e5;    // multiplications from which threads are worth their waking
 constexpr int PARTS = 8;         // of a matrix's rows, each with sums of its own
@@ -29,6 +32,20 @@ template <int T> ETAMU_INLINE void meet(const double* const a[4], const double* 
             V to = load(back + t * ldb + k);
             for (int i = 0; i < 4; ++i) s[t][i] += x[i] * u, to += x[i] * all(own[t][i]);
             store(back + t * ldb + k, to);
+        }
+    }
+    for (int t = 0; t < T; ++t) add_sums(s[t][0], s[t][1], s[t][2], s[t][3], out[t]);
+}
+
+// What four rows a have with T vectors g, added to out: their first n numbers, a whole number of registers
+template <int T> ETAMU_INLINE void add_dots(const double* const a[4], const double* g, int64_t ldg, int n, double (*out)[4]) {
+    V s[T][4] = {};
+    for (int k = 0; k < n; k += L) {
+        V u[T];
+        for (int t = 0; t < T; ++t) u[t] = load(g + t * ldg + k);
+        for (int i = 0; i < 4; ++i) {
+            const V x = load(a[i] + k);
+            for (int t = 0; t < T; ++t) s[t][i] += x * u[t];
         }
     }
     for (int t = 0; t < T; ++t) add_sums(s[t][0], s[t][1], s[t][2], s[t][3], out[t]);
@@ -66,6 +83,7 @@ template <class T> struct Inverted {
     const T* const h;
     const int64_t ld;
     const double* const l2;
+    const int64_t made;
     const Crew crew;
 
     int size() const { return int(v.members.size()); }
@@ -75,14 +93,16 @@ template <class T> struct Inverted {
     void clear(int coordinates) {
         v.members.clear();
         v.place.assign(size_t(coordinates), -1);
+        v.ridge.assign(size_t(coordinates), 0.0);
+        v.made = made;
     }
 
-    static int64_t whole(int n) { return (n + L - 1) / L * L; }
+    static int64_t whole(int n) { return (n + EDGE - 1) / EDGE * EDGE; }
 
     void room(int more) {
         const int64_t wanted = size() + more + 8;
         if (wanted <= v.ld) return;
-        const int64_t larger = (wanted + wanted / 2 + 15) / 8 * 8;
+        const int64_t larger = (wanted + wanted / 2 + 15) / 16 * 16 + 8;  // rows a power of 2 apart would evict each other
         std::vector<double> p(size_t(larger * larger));
         for (int i = 0; i < size(); ++i) std::copy(row(i), row(i) + size(), p.data() + i * larger);
         v.p.swap(p);
@@ -90,40 +110,72 @@ template <class T> struct Inverted {
     }
 
     // u_t = P g_t for `count` vectors of n numbers, the rest up to a whole register being zeros, `at` from one to the next.  Of P only what is
-    // before the diagonal is there, and is read once; each part of the rows, which are as many whatever the threads, has sums of its own
+    // before the diagonal is there; each part of the rows, which are as many whatever the threads, has sums of its own
     void times(const double* g, int count, int64_t at, double* u) const {
         const int n = size();
         const int parts = double(n) * n > WORTH ? PARTS : 1;
-        std::vector<double> sums(size_t(parts) * size_t(count) * size_t(at), 0.0);
+        const int64_t each = (count > FEW ? (count + 3) / 4 * 4 : count) * at;  // many vectors by fours
+        const auto edge = [&](int64_t k) { return k == parts ? n : int(n * std::sqrt(double(k) / parts)) / EDGE * EDGE; };
+        const auto used = [&](int64_t k) { return std::min<int64_t>(at, whole(edge(k + 1))); };  // of each vector's sums by a part
+        v.sums.resize(size_t(parts * each));
         crew(parts, 1, double(n) * n * count > WORTH, [&](int64_t part, int64_t) {
-            const auto edge = [&](int64_t k) { return k == parts ? n : int(n * std::sqrt(double(k) / parts)) / 4 * 4; };
-            double* own = sums.data() + size_t(part) * size_t(count) * size_t(at);
-            for (int i = edge(part), end = edge(part + 1); i < end; i += 4) meet_rows(i, std::min(4, end - i), g, count, at, own);
+            double* own = v.sums.data() + part * each;
+            for (int64_t t = 0; t < each; t += at) std::fill(own + t, own + t + used(part), 0.0);
+            for (int i = edge(part), end = edge(part + 1); i < end; i += ROWS) meet_block(i, std::min(ROWS, end - i), g, count, at, own);
         });
-        for (int64_t k = 0; k < count * at; ++k) {
-            double total = 0;
-            for (int part = 0; part < parts; ++part) total += sums[size_t(part * count * at + k)];
-            u[k] = total;
+        for (int t = 0; t < count; ++t) {
+            double* to = u + t * at;
+            std::fill(to, to + at, 0.0);
+            for (int part = 0; part < parts; ++part) {
+                const double* from = v.sums.data() + part * each + t * at;
+                for (int64_t k = 0, end = used(part); k < end; ++k) to[k] += from[k];
+            }
         }
     }
 
-    // What `rows` rows from the i-th on add to those products
-    void meet_rows(int i, int rows, const double* g, int count, int64_t at, double* to) const {
+    // What rows from the i-th on, a whole number of registers, add to those products
+    void meet_block(int i, int rows, const double* g, int count, int64_t at, double* to) const {
+        const int from = count > FEW ? i : 0;  // for many vectors what is before the block is two products; for few it is read once
+        if (from > 0) {
+            for (int r = 0; r < rows; r += 4) {
+                const double* a[4];
+                for (int k = 0; k < 4; ++k) a[k] = row(i + std::min(r + k, rows - 1));
+                for (int t = 0; t < count; t += 3) {
+                    const int many = std::min(3, count - t);
+                    double out[3][4] = {};
+                    if (many == 3) add_dots<3>(a, g + t * at, at, from, out);
+                    else if (many == 2) add_dots<2>(a, g + t * at, at, from, out);
+                    else add_dots<1>(a, g + t * at, at, from, out);
+                    for (int s = 0; s < many; ++s) for (int k = 0; k < std::min(4, rows - r); ++k) to[(t + s) * at + i + r + k] += out[s][k];
+                }
+            }
+            double f[ROWS][4];
+            for (int t = 0; t < count; t += 4) {
+                for (int r = 0; r < rows; ++r) for (int s = 0; s < 4; ++s) f[r][s] = t + s < count ? g[(t + s) * at + i + r] : 0.0;
+                add_rows(to + t * at, at, row(i), v.ld, f, rows, from);
+            }
+        }
+        for (int r = 0; r < rows; r += 4) meet_rows(i + r, std::min(4, rows - r), from, g, count, at, to);
+    }
+
+    // What `rows` rows from the i-th on add to those products by what they have from there on
+    void meet_rows(int i, int rows, int from, const double* g, int count, int64_t at, double* to) const {
         const double* a[4];
-        for (int r = 0; r < 4; ++r) a[r] = row(i + std::min(r, rows - 1));
-        const int before = i / L * L;
+        for (int r = 0; r < 4; ++r) a[r] = row(i + std::min(r, rows - 1)) + from;
+        const int before = (i - from) / L * L;
         for (int t = 0; t < count; t += 2) {
             const int many = std::min(2, count - t);
             double own[2][4] = {}, out[2][4] = {};
             for (int s = 0; s < many; ++s) for (int r = 0; r < rows; ++r) own[s][r] = g[(t + s) * at + i + r];
-            const double* from = g + t * at;
-            double* back = to + t * at;
-            if (many == 2) meet<2>(a, from, at, own, before, out, back, at);
-            else meet<1>(a, from, at, own, before, out, back, at);
+            const double* x = g + t * at + from;
+            double* back = to + t * at + from;
+            if (many == 2) meet<2>(a, x, at, own, before, out, back, at);
+            else meet<1>(a, x, at, own, before, out, back, at);
             for (int s = 0; s < many; ++s)
                 for (int r = 0; r < rows; ++r) {
-                    for (int k = before; k < i + r; ++k) out[s][r] += a[r][k] * from[s * at + k], back[s * at + k] += a[r][k] * own[s][r];
-                    back[s * at + i + r] += out[s][r] + a[r][i + r] * own[s][r];
+                    const int last = i - from + r;
+                    for (int k = before; k < last; ++k) out[s][r] += a[r][k] * x[s * at + k], back[s * at + k] += a[r][k] * own[s][r];
+                    back[s * at + last] += out[s][r] + a[r][last] * own[s][r];
                 }
         }
     }
@@ -169,39 +221,55 @@ template <class T> struct Inverted {
         return n;
     }
 
+    // Coordinates on their way in or out: what the others are to them
+    struct Batch {
+        int who[BATCH], count = 0;  // those that came or went
+        int others = 0;             // rows of the inverse that were there before, or are there after
+        int64_t at = 0;             // from one row of g and u to the next
+        std::vector<double> g, u, mu;  // of those who come, rows of h; and P g.  Of those who go, their rows of P
+        double m[BATCH * BATCH];    // of those who come, their part of the inverse; of those who go, its inverse
+    };
+
     // Takes coordinates in; those that are nearly combinations of others stay out.
     void insert(const int* wanted, int total) {
-        room(total);
-        std::vector<double> g, u, mu;
-        for (int first = 0; first < total; first += BATCH) {
-            const int count = std::min(BATCH, total - first), n = size();
-            const int64_t at = whole(n);
-            const int* in = wanted + first;
-            g.assign(size_t(count) * size_t(at), 0.0);
-            u.resize(size_t(count) * size_t(at));
-            for (int t = 0; t < count; ++t)
-                for (int i = 0; i < n; ++i) g[size_t(t * at + i)] = double(h[int64_t(in[t]) * ld + v.members[size_t(i)]]);
-            times(g.data(), count, at, u.data());
-            double a[BATCH * BATCH], m[BATCH * BATCH], own[BATCH];
-            int kept[BATCH];
-            for (int t = 0; t < count; ++t) {
-                own[t] = entry(in[t], in[t]);
-                for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = entry(in[t], in[r]) - dot(&g[size_t(t * at)], &u[size_t(r * at)], n);
-            }
-            const int stays = small_inverse(a, count, own, kept, m, &v.least);
-            if (!stays) continue;
-            for (int t = 0; t < stays; ++t)
-                if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);
-            update(u.data(), m, stays, at, 1.0, mu);
-            for (int t = 0; t < stays; ++t) {
-                double* p = row(n + t);
-                for (int i = 0; i < n; ++i) p[i] = -mu[size_t(t * at + i)];
-                for (int r = 0; r <= t; ++r) p[n + r] = m[t * BATCH + r];
-            }
-            for (int t = 0; t < stays; ++t) {
-                v.place[size_t(in[kept[t]])] = n + t;
-                v.members.push_back(in[kept[t]]);
-            }
+        Batch batch;
+        for (int first = 0; first < total; first += BATCH) come(wanted + first, std::min(BATCH, total - first), batch);
+    }
+
+    // The same of no more than a batch of them
+    void come(const int* in, int count, Batch& batch) {
+        room(count);
+        const int n = size();
+        const int64_t at = batch.at = whole(n);
+        batch.others = n;
+        std::vector<double>&g = batch.g, &u = batch.u;
+        g.assign(size_t(count) * size_t(at), 0.0);
+        u.resize(size_t(count) * size_t(at));
+        for (int t = 0; t < count; ++t)
+            for (int i = 0; i < n; ++i) g[size_t(t * at + i)] = double(h[int64_t(in[t]) * ld + v.members[size_t(i)]]);
+        times(g.data(), count, at, u.data());
+        double a[BATCH * BATCH], own[BATCH];
+        int kept[BATCH];
+        for (int t = 0; t < count; ++t) {
+            own[t] = entry(in[t], in[t]);
+            for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = entry(in[t], in[r]) - dot(&g[size_t(t * at)], &u[size_t(r * at)], n);
+        }
+        batch.count = small_inverse(a, count, own, kept, batch.m, &v.least);
+        for (int t = 0; t < batch.count; ++t) {
+            batch.who[t] = in[kept[t]];
+            if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);
+        }
+        if (!batch.count) return;
+        update(u.data(), batch.m, batch.count, at, 1.0, batch.mu);
+        for (int t = 0; t < batch.count; ++t) {
+            double* p = row(n + t);
+            for (int i = 0; i < n; ++i) p[i] = -batch.mu[size_t(t * at + i)];
+            for (int r = 0; r <= t; ++r) p[n + r] = batch.m[t * BATCH + r];
+        }
+        for (int t = 0; t < batch.count; ++t) {
+            const int j = batch.who[t];
+            v.place[size_t(j)] = n + t, v.ridge[size_t(j)] = l2[j];
+            v.members.push_back(j);
         }
     }
 
@@ -218,27 +286,34 @@ template <class T> struct Inverted {
 
     // Lets coordinates go
     void erase(const int* gone, int total) {
-        std::vector<double> u, mu;
-        for (int first = 0; first < total; first += BATCH) {
-            const int count = std::min(BATCH, total - first), n = size() - count;
-            for (int t = 0; t < count; ++t) exchange(v.place[size_t(gone[first + t])], size() - 1 - t);
-            const int64_t at = whole(n);
-            u.assign(size_t(count) * size_t(at), 0.0);
-            double a[BATCH * BATCH], m[BATCH * BATCH], own[BATCH];
-            int kept[BATCH];
-            for (int t = 0; t < count; ++t) {
-                const double* p = row(n + t);
-                std::copy(p, p + n, &u[size_t(t * at)]);
-                for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = p[n + r];
-                own[t] = 0;
-                v.place[size_t(v.members[size_t(n + t)])] = -1;
-            }
-            v.members.resize(size_t(n));
-            const int stays = small_inverse(a, count, own, kept, m);
-            for (int t = 0; t < stays; ++t)
-                if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);
-            update(u.data(), m, stays, at, -1.0, mu);
+        Batch batch;
+        for (int first = 0; first < total; first += BATCH) go(gone + first, std::min(BATCH, total - first), batch);
+    }
+
+    // The same of no more than a batch of them
+    void go(const int* gone, int count, Batch& batch) {
+        const int n = size() - count;
+        for (int t = 0; t < count; ++t) exchange(v.place[size_t(gone[t])], size() - 1 - t);
+        const int64_t at = batch.at = whole(n);
+        batch.others = n;
+        std::vector<double>& u = batch.u;
+        u.assign(size_t(count) * size_t(at), 0.0);
+        double a[BATCH * BATCH], own[BATCH];
+        int kept[BATCH];
+        for (int t = 0; t < count; ++t) {
+            const double* p = row(n + t);
+            std::copy(p, p + n, &u[size_t(t * at)]);
+            for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = p[n + r];
+            own[t] = 0;
         }
+        batch.count = small_inverse(a, count, own, kept, batch.m);
+        for (int t = 0; t < batch.count; ++t) {
+            batch.who[t] = v.members[size_t(n + kept[t])];
+            if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);
+        }
+        for (int t = 0; t < count; ++t) v.place[size_t(v.members[size_t(n + t)])] = -1;
+        v.members.resize(size_t(n));
+        update(u.data(), batch.m, batch.count, at, -1.0, batch.mu);
     }
 };
 

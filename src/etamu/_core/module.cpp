@@ -18,12 +18,15 @@
 #include "ordered.hpp"
 #include "panels.hpp"
 #include "reach.hpp"
+#include "standing.hpp"
 #include "wide.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using namespace etamu;
 using Array = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
+using Given = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Mask = nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Integers = nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -282,7 +285,7 @@ static void share(int threads, int64_t count, int64_t stretch, void (*work)(void
     shared_out(count, stretch, threads, [&](int64_t first, int64_t last) { work(context, first, last); });
 }
 
-template <class M> static int descend(Inverse& kept, M h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int64_t version, int threads) {
+template <class M> static int descend(Inverse& kept, M h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int64_t version, int64_t made, int threads) {
     const size_t m = size_t(size);
     for (const Array* a : {&b, &q, &l1, &l2, &low, &high}) if (a->size() < m) throw std::invalid_argument("descend: sizes differ");
     if (h.shape(0) < m || h.shape(1) < m || weight.size() + 1 != start.size()) throw std::invalid_argument("descend: sizes differ");
@@ -290,14 +293,14 @@ template <class M> static int descend(Inverse& kept, M h, int size, Array b, Arr
     for (size_t i = 0; i + 1 < start.size(); ++i)
         if (start.data()[i] > start.data()[i + 1] || start.data()[i] < 0 || size_t(start.data()[i + 1]) > member.size()) throw std::invalid_argument("descend: groups out of range");
     const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), size, b.data(), q.data(), l1.data(), l2.data(), low.data(), high.data(),
-                      int(weight.size()), start.data(), member.data(), weight.data(), tolerance, most, version, {threads, share}};
+                      int(weight.size()), start.data(), member.data(), weight.data(), tolerance, most, version, made, {threads, share}};
     nb::gil_scoped_release release;
     return active->descend(f, kept);
 }
 
 // A step by `by` times h over the coordinates `at` of all: fills their `end` and `part`, the way there.  The objective's change to first
 // order, and the decrease that the model promises.
-template <class M> static std::tuple<double, double> step(Inverse& kept, M h, Wanted at, Array b, Array q, Array l1, Array l2, Array low, Array high, double by, double tolerance, int most, int64_t version, int threads, Array end, Array part) {
+template <class M> static std::tuple<double, double> step(Inverse& kept, M h, Wanted at, Array b, Array q, Array l1, Array l2, Array low, Array high, double by, double tolerance, int most, int64_t version, int64_t made, int threads, Array end, Array part) {
     const size_t m = at.size(), all = b.size();
     for (const Array* a : {&q, &l1, &l2, &low, &high}) if (a->size() != all) throw std::invalid_argument("step: sizes differ");
     if (h.shape(0) < m || h.shape(1) < m || end.size() != m || part.size() != m) throw std::invalid_argument("step: sizes differ");
@@ -313,7 +316,7 @@ template <class M> static std::tuple<double, double> step(Inverse& kept, M h, Wa
     for (size_t i = 0; i < m; ++i) x[i] = b.data()[at.data()[i]];
     const int32_t none = 0;
     const Quadratic f{h.data(), std::is_same_v<M, Floats>, int64_t(h.shape(1)), int(m), x, slope.data(), own1.data(), own2.data(), from.data(), to.data(),
-                      0, &none, &none, nullptr, tolerance / std::sqrt(by), most, version, {threads, share}};
+                      0, &none, &none, nullptr, tolerance / std::sqrt(by), most, version, made, {threads, share}};
     active->descend(f, kept);
     double linear = 0, bend = 0;
     for (size_t i = 0; i < m; ++i) {
@@ -437,34 +440,44 @@ NB_MODULE(_native, m) {
         })
         .def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps).def_rw("least", &Inverse::least);
     m.def("rows_at", &rows_at);
-    m.def("suspects", [](Array v, Matrix vectors, Array squares, Array known, Wanted of, Array lengths, nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu> out,
-                         nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> threshold, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
+    m.def("suspects", [](Array v, Matrix vectors, Array squares, Array known, Wanted of, Array lengths, Mask out, Given l1, double alpha, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
         const size_t p = out.size();
         if (v.size() != vectors.shape(1) || squares.size() != vectors.shape(0)) throw std::invalid_argument("suspects: sizes differ");
-        for (size_t size : {known.size(), of.size(), lengths.size(), threshold.size()}) if (size != p) throw std::invalid_argument("suspects: sizes differ");
+        for (size_t size : {known.size(), of.size(), lengths.size(), l1.size()}) if (size != p) throw std::invalid_argument("suspects: sizes differ");
         if (found.size() <= p) throw std::invalid_argument("suspects: sizes differ");
         uint32_t most = 0;
         for (size_t j = 0; j < p; ++j) most = std::max(most, uint32_t(of.data()[j] + 1));
         if (most > squares.size()) throw std::invalid_argument("suspects: no such vector");
         nb::gil_scoped_release release;
         return suspects(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), known.data(), of.data(), lengths.data(),
-                        out.data(), threshold.data(), int64_t(p), found.data());
-    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+                        out.data(), l1.data(), alpha, int64_t(p), found.data());
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("note", [](Wanted index, nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> products, double share,
                      nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> lost, double length, int place, Array known,
                      nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> of, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> users,
-                     nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> threshold, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
+                     Given l1, double alpha, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
         const size_t p = known.size();
-        if (products.size() != index.size() || found.size() <= index.size() || lost.size() != p || of.size() != p || threshold.size() != p) throw std::invalid_argument("note: sizes differ");
+        if (products.size() != index.size() || found.size() <= index.size() || lost.size() != p || of.size() != p || l1.size() != p) throw std::invalid_argument("note: sizes differ");
         for (size_t i = 0; i < index.size(); ++i)
             if (index.data()[i] < 0 || size_t(index.data()[i]) >= p || of.data()[index.data()[i]] >= int64_t(users.size())) throw std::invalid_argument("note: no such column");
         if (place < 0 || size_t(place) >= users.size()) throw std::invalid_argument("note: no such vector");
-        return note(index.data(), int64_t(index.size()), products.data(), share, lost.data(), length, place, known.data(), of.data(), users.data(), threshold.data(), found.data());
-    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg(), nb::arg().noconvert());
+        return note(index.data(), int64_t(index.size()), products.data(), share, lost.data(), length, place, known.data(), of.data(), users.data(), l1.data(), alpha, found.data());
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg(), nb::arg().noconvert());
+    m.def("standing", [](Given b, Given score, double share, Given l1, Given l2, Given least, Given low, Given high) {
+        for (const Given* a : {&score, &l1, &l2, &least, &low, &high}) if (a->size() != b.size()) throw std::invalid_argument("standing: sizes differ");
+        const Standing s = standing(b.data(), score.data(), share, l1.data(), l2.data(), least.data(), low.data(), high.data(), int64_t(b.size()));
+        return std::make_tuple(s.penalty, s.away, s.square, s.idle);
+    });
+    // Columns left out of which more than `share` times their l1 is known, as of when they were last scanned
+    m.def("promising", [](Given known, Mask out, Given l1, double share, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
+        const size_t p = out.size();
+        if (known.size() != p || l1.size() != p || found.size() <= p) throw std::invalid_argument("promising: sizes differ");
+        return promising(known.data(), out.data(), l1.data(), share, int64_t(p), found.data());
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("descend", &descend<Matrix>);
     m.def("descend", &descend<Floats>);
-    m.def("step", &step<Matrix>, nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert());
-    m.def("step", &step<Floats>, nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert());
+    m.def("step", &step<Matrix>, nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert());
+    m.def("step", &step<Floats>, nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert());
     m.def("instruction_set", [] { return std::string(active->name); });
     m.def("lanes", [] { return active->lanes; });
     m.def("width", [](int columns) { return active->width(columns); });

@@ -1,4 +1,4 @@
-// Which columns left out of a model could reach a threshold, by what is remembered of them: see solvers/seen.py.
+// Which columns left out of a model could reach a threshold, alpha times their l1, by what is remembered of them: see solvers/seen.py.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@ namespace etamu {
 
 // With v = c u + r for the vector u at which a column was last scanned, |x'v| <= |c| known + |r| |x|.  Fills `found`; how many.
 inline int64_t suspects(const Kernels& kernels, const double* v, const double* vectors, const double* squares, int64_t count, int64_t rows, const double* known,
-                        const int32_t* of, const double* lengths, const bool* out, const double* threshold, int64_t columns, int32_t* found) {  // room for one more than there are columns
+                        const int32_t* of, const double* lengths, const bool* out, const double* l1, double alpha, int64_t columns, int32_t* found) {  // room for one more than there are columns
     const double own = kernels.dot(v, v, rows);
     std::vector<double> c{INFINITY}, r{0};  // what is not known can reach anything
     for (int64_t k = 0; k < count; ++k) {
@@ -21,7 +21,7 @@ inline int64_t suspects(const Kernels& kernels, const double* v, const double* v
     for (int64_t j = 0; j < columns; ++j) {
         const size_t by = size_t(of[j] + 1);
         found[n] = int32_t(j);
-        n += out[j] & !(c[by] * known[j] + r[by] * lengths[j] <= threshold[j]);
+        n += out[j] & !(c[by] * known[j] + r[by] * lengths[j] <= alpha * l1[j]);
     }
     return n;
 }
@@ -29,7 +29,7 @@ inline int64_t suspects(const Kernels& kernels, const double* v, const double* v
 // The columns `index` have those products with the vector of that place, times `share`, to within `lost` times its length: that is known of them now.
 // `users` counts the columns known by each vector.  Fills `found` with those that could reach the threshold; how many.
 inline int64_t note(const int32_t* index, int64_t count, const double* products, double share, const double* lost, double length, int32_t place, double* known,
-                    int32_t* of, int64_t* users, const double* threshold, int32_t* found) {
+                    int32_t* of, int64_t* users, const double* l1, double alpha, int32_t* found) {
     int64_t n = 0;
     for (int64_t i = 0; i < count; ++i) {
         const int32_t j = index[i];
@@ -38,7 +38,17 @@ inline int64_t note(const int32_t* index, int64_t count, const double* products,
         of[j] = place;
         ++users[place];
         found[n] = j;
-        n += known[j] > threshold[j];
+        n += known[j] > alpha * l1[j];
+    }
+    return n;
+}
+
+// Of the columns that are out, those known to have more than `share` times their l1.  Fills `found`; how many.
+inline int64_t promising(const double* known, const bool* out, const double* l1, double share, int64_t columns, int32_t* found) {  // room as above
+    int64_t n = 0;
+    for (int64_t j = 0; j < columns; ++j) {
+        found[n] = int32_t(j);
+        n += out[j] & (known[j] > share * l1[j]) & (known[j] < INFINITY);
     }
     return n;
 }

@@ -111,16 +111,16 @@ ETAMU_INLINE void add_sums(F a, F b, F c, F d, double* out) { _mm256_storeu_pd(o
 template <class R> ETAMU_INLINE void add_sums(R a, R b, R c, R d, double* out) { out[0] += sum(a), out[1] += sum(b), out[2] += sum(c), out[3] += sum(d); }
 #endif
 
-inline double dot(const double* x, const double* y, int64_t n) {
+template <class X> inline double dot(const X* x, const double* y, int64_t n) {  // of floats or doubles with doubles
     V a{}, b{}, c{}, d{};
     int64_t k = 0;
     for (; k + 4 * L <= n; k += 4 * L) {
-        a += load(x + k) * load(y + k);
-        b += load(x + k + L) * load(y + k + L);
-        c += load(x + k + 2 * L) * load(y + k + 2 * L);
-        d += load(x + k + 3 * L) * load(y + k + 3 * L);
+        a += wide(x + k) * load(y + k);
+        b += wide(x + k + L) * load(y + k + L);
+        c += wide(x + k + 2 * L) * load(y + k + 2 * L);
+        d += wide(x + k + 3 * L) * load(y + k + 3 * L);
     }
-    for (; k + L <= n; k += L) a += load(x + k) * load(y + k);
+    for (; k + L <= n; k += L) a += wide(x + k) * load(y + k);
     double s = sum((a + b) + (c + d));
     for (; k < n; ++k) s += x[k] * y[k];
     return s;

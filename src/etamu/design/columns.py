@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-__all__ = ["Column", "Design", "Levels", "Part", "Sparse", "matrix_columns"]
+__all__ = ["Column", "Design", "Levels", "Matrix", "Part", "Sparse"]
 
 Array = np.ndarray[Any, Any]
 Change = Callable[[Array], Array]  # of an array of one value per row
@@ -155,6 +155,38 @@ class Sparse:
 Part = Column | Levels | Sparse
 
 
+class Matrix(Sequence[Column]):
+    """The columns of a 2-D array of numbers, as views, after the constant if there is one; they are made when they are asked for."""
+
+    def __init__(self, values: Array, names: Sequence[str], constant: bool = False) -> None:
+        self.values, self.constant = values, constant
+        self.names = ("Intercept", *names) if constant else tuple(names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self._columns)
+
+    @overload
+    def __getitem__(self, at: int) -> Column: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Column, ...]: ...
+    def __getitem__(self, at: int | slice) -> Column | tuple[Column, ...]:
+        if isinstance(at, slice):
+            return tuple(self[k] for k in range(len(self))[at])
+        at = range(len(self.names))[at]
+        return Column(self.names[at], None if self.constant and at == 0 else self.values[:, at - self.constant])
+
+    @cached_property
+    def _columns(self) -> tuple[Column, ...]:
+        made = map(Column, self.names[self.constant :], self.values.T)
+        return (Column("Intercept"), *made) if self.constant else tuple(made)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"values": self.values, "names": self.names, "constant": self.constant}
+
+
 def _maybe(change: Change, values: Array | None) -> Array | None:
     return None if values is None else change(values)
 
@@ -163,7 +195,7 @@ def _maybe(change: Change, values: Array | None) -> Array | None:
 class Design:
     """n rows and p columns, those of the parts side by side; what a fit sees of column j is (x - center[j]) * scale[j]."""
 
-    parts: tuple[Part, ...]
+    parts: Sequence[Part]
     rows: int
     center: np.ndarray[Any, np.dtype[np.float64]] | None = None
     scale: np.ndarray[Any, np.dtype[np.float64]] | None = None
@@ -173,7 +205,7 @@ class Design:
         if self._made.get("parts") is not self.parts:  # another design's, which would keep that one's arrays, and these, alive
             object.__setattr__(self, "_made", {"parts": self.parts})
 
-    def of_parts(self, compute: Callable[[tuple[Part, ...]], Any]) -> Any:
+    def of_parts(self, compute: Callable[[Sequence[Part]], Any]) -> Any:
         """What ``compute`` makes of the parts: made once for all designs that differ in centre and scale alone."""
         if compute not in self._made:
             self._made[compute] = compute(self.parts)
@@ -184,12 +216,14 @@ class Design:
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
+        if isinstance(self.parts, Matrix):
+            return self.parts.names
         return tuple(map(_name, self.parts)) if self.single else tuple([name for part in self.parts for name in part.names])
 
     @cached_property
     def single(self) -> bool:
         """Whether every part is one column."""
-        return {Column}.issuperset(map(type, self.parts))
+        return isinstance(self.parts, Matrix) or {Column}.issuperset(map(type, self.parts))
 
     @property
     def names(self) -> list[str]:
@@ -275,8 +309,3 @@ class Design:
         found = [(at, part) for at, part in self.placed() if isinstance(part, Column)]
         at = np.array([at for at, _ in found], dtype=np.int64)
         return Design(tuple(part for _, part in found), self.rows), at
-
-
-def matrix_columns(X: Array, names: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of a 2-D array, as views."""
-    return tuple(map(Column, names, X.T))

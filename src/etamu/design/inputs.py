@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from etamu.design.columns import Column, Design, Sparse, matrix_columns
+from etamu.design.columns import Column, Design, Matrix, Sparse
 from etamu.design.frames import as_table, as_vector, is_table
 from etamu.errors import DataError, LengthError, MissingValueError, SpecificationError
 
@@ -23,14 +23,12 @@ def read_matrix(X: Any, names: Sequence[str] | None, intercept: bool, expected: 
         return X
     if hasattr(X, "tocsr"):
         return _sparse(X, names, intercept, expected)
-    columns, rows = _frame_columns(X, names, expected) if is_table(X) else _array_columns(X, names, expected)
-    if intercept:
-        columns = (Column("Intercept"), *columns)
-    taken = [c.name for c in columns]
+    design = _of_frame(X, names, intercept, expected) if is_table(X) else _of_array(X, names, intercept, expected)
+    taken = design.names
     if len(set(taken)) < len(taken):
         twice = sorted({n for n in taken if taken.count(n) > 1})
         raise DataError(f"`names` has {', '.join(map(repr, twice))} more than once; column names must differ.")
-    return Design(columns, rows)
+    return design
 
 
 def _sparse(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequence[str] | None) -> Design:
@@ -51,7 +49,7 @@ def _sparse(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequ
     return Design((Column("Intercept"), part) if intercept else (part,), matrix.shape[0])
 
 
-def _array_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[tuple[Column, ...], int]:
+def _of_array(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequence[str] | None) -> Design:
     if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
         raise MissingValueError("`X` is a masked array with masked values; drop or fill those rows, or pass missing='drop' with nan in their place.")
     if hasattr(X, "__narwhals_series__") or type(X).__name__ in ("Series", "ChunkedArray"):
@@ -69,19 +67,22 @@ def _array_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] 
         raise LengthError(f"`new` has {width} columns but the model has {len(expected)}: {', '.join(expected[:10])}.")
     if names is not None and (isinstance(names, str) or not hasattr(names, "__len__")):
         raise SpecificationError(f"`names` is a {type(names).__name__}; pass one name per column.")
-    if names is None:
-        names = [f"x{j + 1}" for j in range(width)]
-    if len(names) != width:
-        raise LengthError(f"`names` has length {len(names)} but X has {width} columns; pass one name per column.")
+    shown = [f"x{j + 1}" for j in range(width)] if names is None else [str(n) for n in names]
+    if len(shown) != width:
+        raise LengthError(f"`names` has length {len(shown)} but X has {width} columns; pass one name per column.")
     if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8 and array.dtype != np.float16 and array.dtype.isnative:
-        return matrix_columns(array, [str(n) for n in names]), len(array)
-    return tuple(Column(str(name), as_vector(array[:, j], str(name))) for j, name in enumerate(names)), len(array)
+        return Design(Matrix(array, shown, intercept), len(array))
+    return _after_constant(tuple(Column(name, as_vector(array[:, j], name)) for j, name in enumerate(shown)), len(array), intercept)
 
 
-def _frame_columns(X: Any, names: Sequence[str] | None, expected: Sequence[str] | None) -> tuple[tuple[Column, ...], int]:
+def _of_frame(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequence[str] | None) -> Design:
     table = as_table(X)
     chosen = list(expected) if expected is not None else list(table.columns)
     if names is not None and len(names) != len(chosen):
         raise LengthError(f"`names` has length {len(names)} but X has {len(chosen)} columns; pass one name per column.")
     shown = chosen if names is None else [str(n) for n in names]
-    return tuple(Column(str(new), table.numbers(old)) for new, old in zip(shown, chosen, strict=True)), table.rows
+    return _after_constant(tuple(Column(str(new), table.numbers(old)) for new, old in zip(shown, chosen, strict=True)), table.rows, intercept)
+
+
+def _after_constant(columns: tuple[Column, ...], rows: int, intercept: bool) -> Design:
+    return Design((Column("Intercept"), *columns) if intercept else columns, rows)

@@ -96,7 +96,7 @@ def _refuse_overlap(a: Pieces, b: Pieces, columns: Columns) -> None:
 def plain_columns(width: int) -> Columns:
     """Columns x0, x1, ... of spread 1, none of them free."""
     names = tuple(f"x{j}" for j in range(width))
-    return Columns(names, {name: (j,) for j, name in enumerate(names)}, (), np.ones(width))
+    return Columns(names, (), np.ones(width))
 
 
 def check_alpha(alpha: Any) -> None:

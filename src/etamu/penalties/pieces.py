@@ -9,6 +9,7 @@ base, which is 0, for the first), so that an l1 weight there makes neighbouring 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,20 +23,25 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 class Columns:
     """The coefficients that a penalty meets: their names, the columns of each term, and the spread of each column.
 
-    ``terms`` maps the name of a term (a factor, a spline, a single column) to the positions of its columns; ``free`` are positions that
+    ``several`` maps the name of a term (a factor, a spline, a single column) to the positions of its columns, where it is not said each that is not
+    free being one of its own; ``free`` are positions that
     no penalty touches (the intercept); ``spread`` (p,) the columns' standard deviations; ``chains`` the levels of each factor in treatment
     coding, in their order from the base on (and, where that is not the first, back from it).
     """
 
     names: tuple[str, ...]
-    terms: dict[str, tuple[int, ...]]
     free: tuple[int, ...]
     spread: Array
+    several: dict[str, tuple[int, ...]] | None = None
     chains: dict[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def terms(self) -> dict[str, tuple[int, ...]]:
+        return {name: (j,) for j, name in enumerate(self.names) if j not in self.free} if self.several is None else self.several
 
 
 @dataclass(frozen=True)

@@ -46,12 +46,12 @@ class Grams(Protocol):
 class ColumnModel:
     """``gram`` has a row for each of the columns taken that ``index`` names, in its upper left corner.
 
-    ``version`` is another one whenever those columns are in another order; ``factor`` is what the row weights have swollen by, and ``fresh`` says
-    that they are those of now.
+    ``version`` is another one whenever those columns are in another order, ``made`` whenever numbers that were there are others; ``factor`` is what
+    the row weights have swollen by, and ``fresh`` says that they are those of now.
     """
 
     def __init__(self, source: Grams) -> None:
-        self.source, self.version, self.factor, self.fresh = source, 0, 1.0, False
+        self.source, self.version, self.made, self.factor, self.fresh = source, 0, 0, 1.0, False
         self.shared = False  # whether others use the numbers too
         self.numbers: Any = np.float32
         self.clear()
@@ -61,8 +61,9 @@ class ColumnModel:
         self.index, self.weight, self.some = np.zeros(0, dtype=np.int32), np.empty(0), np.empty(0)
         self.now: Array | None = None  # a few of the row weights as they are
         self.gram: Array = np.empty((0, 0), dtype=self.numbers)
+        self.lengths = np.zeros(0)  # of the columns, as far as they are known
         self.drift: float | None = math.inf
-        self.version += 1
+        self.version, self.made = self.version + 1, self.made + 1
 
     @property
     def exact(self) -> bool:
@@ -100,6 +101,7 @@ class ColumnModel:
         else:
             self.index, self.version = needed.astype(np.int32), self.version + 1
         self.weight, self.some = h / self.source.sum_weight, self.few(h)
+        self.made, self.lengths = self.made + 1, np.zeros(0)
         self._room(len(self), 0)
         self.source.gram(self.weight, self.index, 0, self.gram)
         if self._alike(len(self) - len(more) if len(more) < len(self) else 0) and self.exactly():
@@ -137,14 +139,15 @@ class ColumnModel:
         if not np.array_equal(self.index, index[: len(self)]):
             self.version += 1
         self.index, self.gram, self.weight, self.some, self.shared = index, gram, weight, some, True
+        self.made, self.lengths = self.made + 1, np.zeros(0)
         self.moved()
 
     def _alike(self, first: int) -> bool:
         """Whether a column, of those from the first on, is so like another one that floats cannot tell them apart."""
-        size = len(self)
-        length = np.sqrt(np.maximum(np.diagonal(self.gram)[:size], 1e-300))
-        like = np.abs(self.gram[first:size, :size]) > (1 - _ALIKE) * length[first:, None] * length
-        return int(np.count_nonzero(like)) > int(np.count_nonzero(np.diagonal(self.gram)[first:size] > 0))
+        size, known = len(self), len(self.lengths)
+        length = self.lengths = np.concatenate([self.lengths, np.sqrt(np.diagonal(self.gram)[known:size])])
+        like = np.abs(self.gram[first:size, :size]) > (1 - _ALIKE) * np.maximum(length[first:, None] * length, 1e-300)
+        return int(np.count_nonzero(like)) > int(np.count_nonzero(length[first:]))
 
     def _lend(self) -> None:
         self.shared = self.source.lend(self.weight, self.some, self.index, self.gram)

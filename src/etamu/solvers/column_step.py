@@ -48,10 +48,10 @@ def step_by(model: ColumnModel, descender: Descender, b: Array, q: Array, l1: Ar
     """The minimum of the model at b, where the loss has the gradient q, over the columns it has."""
     at, by = model.index, model.factor
     if descender.kept is not None:
-        return Step(at, *descender.step(model.gram, at, b, q, l1, l2, box, tolerance, model.version, by))
+        return Step(at, *descender.step(model.gram, at, b, q, l1, l2, box, tolerance, model.version, model.made, by))
     old, slope, l1, l2 = b[at], q[at] / by, l1[at], l2[at]
     end = old.copy()
-    descender(model.gram, end, slope, l1 / by, l2 / by, box.keep(at), Groups(), tolerance / math.sqrt(by), model.version)
+    descender(model.gram, end, slope, l1 / by, l2 / by, box.keep(at), Groups(), tolerance / math.sqrt(by), model.version, model.made)
     slope *= by
     part = end - old
     penalty = float((l1 * (np.abs(end) - np.abs(old))).sum() + 0.5 * (l2 * part * (end + old)).sum())

@@ -17,9 +17,10 @@ import numpy as np
 from etamu.penalties.pieces import Pieces
 from etamu.solvers.column_model import ColumnModel, Grams
 from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, Step, accuracy, remaining, step_by
-from etamu.solvers.descent import Begins, Bounds, Descender, Groups, distances
+from etamu.solvers.descent import Begins, Bounds, Descender
 from etamu.solvers.points import Point
 from etamu.solvers.seen import Seen
+from etamu.solvers.standing import Standing, stand
 
 __all__ = ["ColumnAccess", "Columnwise"]
 
@@ -68,6 +69,7 @@ class Columnwise:
         self.l1, self.l2, self.box = pieces.l1[taken], pieces.l2[taken], bounds.keep(taken)
         self.deviance, self.score = access.advance(access.empty(), self.b, information, self.eta, self.v, self.h)
         self.origin = bounds.nearest(np.zeros(self.size))
+        self.largest = float(pieces.l1.max(initial=0.0))
         self.least = np.abs(self.origin[taken])  # of the penalty this share is left out, which no coefficient can avoid
         self.take(np.flatnonzero(self.out & ((pieces.l1 == 0) | (self.origin != 0))))
         self._set_out(self.origin)
@@ -82,7 +84,7 @@ class Columnwise:
 
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
-        self.pieces = pieces
+        self.pieces, self.largest = pieces, float(pieces.l1.max(initial=0.0))
         taken = self.access.taken
         self.l1, self.l2 = pieces.l1[taken], pieces.l2[taken]
         self.take(np.flatnonzero(self.out & (pieces.l1 == 0)))
@@ -117,13 +119,16 @@ class Columnwise:
 
     # ---- one alpha -------------------------------------------------------------------------------------------------
 
-    def _objective(self, deviance: float, b: Array, l1: Array, l2: Array) -> float:
-        penalty = np.vdot(l1, np.abs(b) - self.least) + 0.5 * np.vdot(l2, b * b)
-        return 0.5 * deviance / self.weight_sum + float(penalty)
+    def _stand(self, b: Array, score: Array, l1: Array, l2: Array) -> Standing:
+        return stand(b, score, -1 / self.weight_sum, l1, l2, self.least, self.box)
+
+    def _objective(self, deviance: float, standing: Standing) -> float:
+        return 0.5 * deviance / self.weight_sum + standing.penalty
 
     def solve_working(self, l1: Array, l2: Array) -> tuple[int, bool]:
         """The minimum over the columns taken; Newton steps made, and whether it was reached."""
-        floor = max(self.left * min(self.null, self._objective(self.deviance, self.b, l1, l2)), 1e-300)
+        self.standing = self._stand(self.b, self.score, l1, l2)
+        floor = max(self.left * min(self.null, self._objective(self.deviance, self.standing)), 1e-300)
         before, stale = self.first, STALE
         for step in range(1, self.max_iter + 1):
             q = self.score / -self.weight_sum
@@ -144,7 +149,7 @@ class Columnwise:
                 continue
             if tight and (decrease <= floor if step == 1 else remaining(decrease, before) <= floor):
                 return step, True
-            if self.constant and self._rests(l1, l2, floor):
+            if self.constant and self._rests(floor):
                 return step, True
             if step == 1:
                 self.first = max(decrease, floor)
@@ -152,25 +157,24 @@ class Columnwise:
             before = max(decrease, floor)
         return self.max_iter, False
 
-    def _rests(self, l1: Array, l2: Array, floor: float) -> bool:
+    def _rests(self, floor: float) -> bool:
         """Whether a model that is the same everywhere shows that no more than the floor is left: half the square of the slopes times its inverse."""
-        q, used = self.score / -self.weight_sum, (self.b != 0) | (self.l1 == 0)
-        size = int(np.count_nonzero(used))
-        longest = self.descender.longest(size) / self.model.factor
-        if not math.isfinite(longest) or self.bounded or bool((np.abs(q) > l1)[~used].any()):
+        if self.bounded or not self.standing.idle:
             return False
-        slope = (q + l2 * self.b + l1 * np.sign(self.b))[used]
-        return 0.5 * float(slope @ slope) * longest <= floor
+        longest = self.descender.longest(int(np.count_nonzero((self.b != 0) | (self.l1 == 0)))) / self.model.factor
+        return 0.5 * self.standing.square * longest <= floor
 
     def _advance(self, step: Step, l1: Array, l2: Array) -> bool:
         """Make as much of the step as lets the objective fall; whether it did."""
         trial, move = step.whole(self.b), step.move(len(self.b))
-        now, t = self._objective(self.deviance, self.b, l1, l2), 1.0
+        now, t = self._objective(self.deviance, self.standing), 1.0
         for _ in range(40):
             deviance, score = self._go(t * move)
             b = trial if t == 1.0 else self.b + t * move
-            if self._objective(deviance, b, l1, l2) <= now + 1e-4 * t * step.linear + 32e-16 * abs(now):
+            standing = self._stand(b, score, l1, l2)
+            if self._objective(deviance, standing) <= now + 1e-4 * t * step.linear + 32e-16 * abs(now):
                 self._accept(b, deviance, score)
+                self.standing = standing
                 return True
             t *= 0.5
         return False
@@ -184,15 +188,15 @@ class Columnwise:
         here, there = (self.eta, self.v, self.h), self.trial
         self.trial, (self.eta, self.v, self.h) = here, there
         self.b, self.deviance, self.score = b, deviance, score
-        self.model.moved()
+        if not self.constant:
+            self.model.moved()
 
-    def possible(self, threshold: Array) -> Array:
-        """Columns left out that could reach the threshold, scanned again where what is known does not exclude them."""
-        suspects = self.seen.suspects(self.v, self.out, threshold)
+    def possible(self, alpha: float) -> Array:
+        """Columns left out that could have more than their threshold, scanned again where what is known does not exclude them."""
+        suspects = self.seen.suspects(self.v, self.out, self.pieces.l1, alpha)
         if not len(suspects):
             return suspects
-        suspects = suspects.astype(np.int32, copy=False)
-        return self.seen.now(self.v, suspects, self.access.scan(self.v, suspects), 1 / self.weight_sum, threshold)
+        return self.seen.now(self.v, suspects, self.access.scan(self.v, suspects), 1 / self.weight_sum, self.pieces.l1, alpha)
 
     def begin(self) -> None:
         """The fit of the columns without an l1 penalty, and with it where the path begins."""
@@ -245,29 +249,24 @@ class Columnwise:
         ahead = None if last is None or self.constant else self._extrapolated()  # one step suffices for least squares, wherever it begins
         if ahead is not None:
             self._go_ahead(ahead)
-        threshold = alpha * self.pieces.l1
-        expected = threshold if last is None else np.maximum(alpha - _GROWTH * (last - alpha), 0.5 * alpha) * self.pieces.l1
+        expected = alpha if last is None else max(alpha - _GROWTH * (last - alpha), 0.5 * alpha)
         if self.access.tall:
-            expected = SOON * threshold
-        known = self.seen.known  # as of when they were last scanned: below they are looked at again
-        self.take(np.flatnonzero(self.out & (known > expected) & (known < math.inf)))
+            expected = SOON * alpha
+        self.take(self.seen.promising(self.out, self.pieces.l1, expected))  # by what was known when they were last scanned: below they are looked at again
         steps, fine = 0, True
         while True:
             made, fine = self.solve_working(alpha * self.l1, alpha * self.l2)
             steps += made
-            more = self.possible(threshold)
+            more = self.possible(alpha)
             if not len(more):
                 break
             self.take(more)
-        q = self.score / -self.weight_sum
-        away = distances(self.b, q, alpha * self.l1, alpha * self.l2, self.box, Groups())
         used = np.flatnonzero((self.b != 0) | (self.l1 == 0))
-        scale = alpha * float(self.pieces.l1.max(initial=0.0))
-        return Point(alpha, self.access.taken[used], self.b[used], self.deviance, float(away.max(initial=0.0)) / (scale or 1.0), steps, fine)
+        return Point(alpha, self.access.taken[used], self.b[used], self.deviance, self.standing.away / (alpha * self.largest or 1.0), steps, fine)
 
     def pass_by(self, alpha: float) -> None:
         """One step towards the solution at alpha, on the way to a smaller one."""
-        self.take(self.possible(alpha * self.pieces.l1))
+        self.take(self.possible(alpha))
         most, self.max_iter = self.max_iter, 1
         self.solve_working(alpha * self.l1, alpha * self.l2)
         self.max_iter = most

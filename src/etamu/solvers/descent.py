@@ -105,6 +105,7 @@ class Descender:
         groups: Groups,
         tolerance: float,
         version: int = 0,
+        made: int = -1,
     ) -> bool:
         """Move ``b`` to the minimum, and the gradient ``q`` with it; ``h`` may be larger than it.  Whether it was reached.
 
@@ -114,7 +115,7 @@ class Descender:
         if self.kept is None:
             return _descend(h[: len(b), : len(b)], b, q, l1, l2, bounds, groups, tolerance)
         penalty = (np.ascontiguousarray(a) for a in (l1, l2, bounds.low, bounds.high))
-        end = (groups.start, groups.member, groups.weight, tolerance, _SWEEPS, version, cores())
+        end = (groups.start, groups.member, groups.weight, tolerance, _SWEEPS, version, made, cores())
         return bool(core.descend(self.kept, h, len(b), b, q, *penalty, *end) > 0)
 
     def step(
@@ -128,6 +129,7 @@ class Descender:
         bounds: Bounds,
         tolerance: float,
         version: int,
+        made: int,
         by: float,
     ) -> tuple[Array, Array, float, float]:
         """The same for the coordinates ``at``, of ``by`` times h, in the core: where they end and the way there, the objective's change to first order,
@@ -135,7 +137,7 @@ class Descender:
         """
         end, part = np.empty(len(at)), np.empty(len(at))
         given = (np.ascontiguousarray(a) for a in (b, q, l1, l2, bounds.low, bounds.high))
-        return end, part, *core.step(self.kept, h, at, *given, by, tolerance, _SWEEPS, version, cores(), end, part)
+        return end, part, *core.step(self.kept, h, at, *given, by, tolerance, _SWEEPS, version, made, cores(), end, part)
 
 
 def _descend(h: Array, b: Array, q: Array, l1: Array, l2: Array, bounds: Bounds, groups: Groups, tolerance: float) -> bool:

@@ -32,12 +32,19 @@ class Seen:
         self.known, self.of = np.full(len(lengths), np.inf), np.full(len(lengths), -1, dtype=np.int32)
         self.users = np.zeros(most, dtype=np.int64)  # columns known by each vector
 
-    def suspects(self, v: Array, out: Array, threshold: Array) -> Array:
-        """The columns among those that are ``out`` whose inner product with v could be more than the threshold."""
+    def suspects(self, v: Array, out: Array, l1: Array, alpha: float) -> Array:
+        """The columns among those that are ``out`` whose inner product with v could be more than alpha times their l1."""
         if core is None:
-            return np.flatnonzero(out & ~(self._reach(v) <= threshold))
+            return np.flatnonzero(out & ~(self._reach(v) <= alpha * l1)).astype(np.int32)
         found = np.empty(len(out) + 1, dtype=np.int32)
-        return found[: core.suspects(v, self.vectors, self.squares, self.known, self.of, self.lengths, out, threshold, found)]
+        return found[: core.suspects(v, self.vectors, self.squares, self.known, self.of, self.lengths, out, l1, alpha, found)]
+
+    def promising(self, out: Array, l1: Array, share: float) -> Array:
+        """The columns that are ``out`` of which more than ``share`` times their l1 is known, as of when they were last scanned."""
+        if core is None:
+            return np.flatnonzero(out & (self.known > share * l1) & (self.known < math.inf))
+        found = np.empty(len(out) + 1, dtype=np.int32)
+        return found[: core.promising(self.known, out, l1, share, found)].astype(np.int64)
 
     def _reach(self, v: Array) -> Array:
         """A bound on each column's inner product with v."""
@@ -46,18 +53,18 @@ class Seen:
         r = np.sqrt(np.maximum(own - c * products, 0.0)) + 1e-7 * math.sqrt(own)
         return np.where(self.of < 0, math.inf, np.abs(c)[self.of] * np.where(self.of < 0, 0.0, self.known) + r[self.of] * self.lengths)
 
-    def now(self, v: Array, index: Array, products: Array, share: float, threshold: Array) -> Array:
-        """The columns ``index`` have those inner products with v, times ``share``, to within what 16 bits lose; those that could reach the threshold."""
+    def now(self, v: Array, index: Array, products: Array, share: float, l1: Array, alpha: float) -> Array:
+        """The columns ``index`` have those inner products with v, times ``share``, to within what 16 bits lose; those that could be more than alpha l1."""
         square = float(np.einsum("i,i->", v, v))  # by one thread: those of a BLAS would linger into the next pass
         place = self._room()
         self.vectors[place], self.squares[place] = v, square
         if core is not None:
             found = np.empty(len(index) + 1, dtype=np.int32)
-            return found[: core.note(index, products, share, self.lost, math.sqrt(square), place, self.known, self.of, self.users, threshold, found)]
+            return found[: core.note(index, products, share, self.lost, math.sqrt(square), place, self.known, self.of, self.users, l1, alpha, found)]
         self.forget(index)
         self.known[index], self.of[index] = np.abs(products) * share + self.lost[index] * math.sqrt(square), place
         self.users[place] += len(index)
-        return index[self.known[index] > threshold[index]]
+        return index[self.known[index] > alpha * l1[index]]
 
     def _room(self) -> int:
         """A place for a vector: one that no column is known by, else that of the oldest, whose columns are forgotten."""

@@ -6,14 +6,14 @@ and only the predictor and the two matrix sums are native.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from etamu.core import TYPES, core
-from etamu.design.columns import Column, Design, Part
+from etamu.design.columns import Column, Design, Matrix, Part
 from etamu.families import FAMILIES
 from etamu.links import LINKS, Link, is_power
 from etamu.rows import RowTerms
@@ -54,11 +54,23 @@ def _address(values: Array) -> tuple[int, int, int, int] | None:
     return None if kind is None or values.ndim != 1 else (core.address(values), values.strides[0], kind, 0)
 
 
-def _addresses(parts: tuple[Part, ...]) -> Array | None:
+def _addresses(parts: Sequence[Part]) -> Array | None:
     """Address, stride, type and table of the single columns among the parts, one row each; None where the core cannot read one."""
+    if isinstance(parts, Matrix):
+        return _addresses_within(parts)
     columns = [p for p in parts if isinstance(p, Column)]
     where = np.empty((len(columns), 4), dtype=np.int64)
     return where if core.where([p.values for p in columns], [p.table for p in columns], where) else None
+
+
+def _addresses_within(matrix: Matrix) -> Array | None:
+    """The same of the columns of a matrix, which lie equally far apart."""
+    first = _addresses(matrix[: matrix.constant + 1])
+    if first is None or len(first) == len(matrix):
+        return first
+    where = np.concatenate([first[: matrix.constant], np.repeat(first[-1:], len(matrix) - matrix.constant, axis=0)])
+    where[matrix.constant :, 0] += matrix.values.strides[1] * np.arange(len(matrix) - matrix.constant)
+    return where
 
 
 def addresses(design: Design) -> Addresses | None:
