@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace etamu {
@@ -113,7 +114,7 @@ struct Quadratic {
 // The inverse of a model's matrix over some of its coordinates, kept from one step of Newton's to the next
 struct Inverse {
     std::vector<int> members, place;  // the coordinates in the order of its rows; of each coordinate its row, or -1
-    std::vector<double> p;            // rows of `ld`
+    std::unique_ptr<double[]> p;      // rows of `ld`
     std::vector<double> sums;         // room for products
     int64_t ld = 0;
     std::vector<double> ridge;        // of each coordinate, when it came

@@ -13,8 +13,7 @@ using namespace etamu;
 
 constexpr int BATCH = 24;        // coordinates that come or go at once
 constexpr int FEW = 2;           // vectors for which a matrix is read once
-constexpr int ROWS = 32;         // rows that meet many vectors at once
-constexpr int EDGE = 8;          // where parts of the rows may begin: a whole number of registers
+constexpr int ROWS = 16;         // rows that meet many vectors at once, a whole number of registers
 constexpr int64_t SHARE = 64;    // rows, a whole number of fours, of one thread at a time
 constexpr double WORTH = 1e5;    // multiplications from which threads are worth their waking
 constexpr int PARTS = 8;         // of a matrix's rows, each with sums of its own
@@ -87,7 +86,7 @@ template <class T> struct Inverted {
     const Crew crew;
 
     int size() const { return int(v.members.size()); }
-    double* row(int i) const { return v.p.data() + int64_t(i) * v.ld; }
+    double* row(int i) const { return v.p.get() + int64_t(i) * v.ld; }
     double entry(int a, int b) const { return double(h[int64_t(a) * ld + b]) + (a == b ? l2[a] : 0.0); }
 
     void clear(int coordinates) {
@@ -97,15 +96,15 @@ template <class T> struct Inverted {
         v.made = made;
     }
 
-    static int64_t whole(int n) { return (n + EDGE - 1) / EDGE * EDGE; }
+    static int64_t whole(int n) { return (n + ROWS - 1) / ROWS * ROWS; }
 
     void room(int more) {
-        const int64_t wanted = size() + more + 8;
+        const int64_t wanted = size() + more + ROWS;
         if (wanted <= v.ld) return;
         const int64_t larger = (wanted + wanted / 2 + 15) / 16 * 16 + 8;  // rows a power of 2 apart would evict each other
-        std::vector<double> p(size_t(larger * larger));
-        for (int i = 0; i < size(); ++i) std::copy(row(i), row(i) + size(), p.data() + i * larger);
-        v.p.swap(p);
+        std::unique_ptr<double[]> p(new double[size_t(larger * larger)]);  // of which only what will be read need ever be there
+        for (int i = 0; i < size(); ++i) std::copy(row(i), row(i) + i + 1, p.get() + i * larger);
+        std::swap(v.p, p);
         v.ld = larger;
     }
 
@@ -115,7 +114,7 @@ template <class T> struct Inverted {
         const int n = size();
         const int parts = double(n) * n > WORTH ? PARTS : 1;
         const int64_t each = (count > FEW ? (count + 3) / 4 * 4 : count) * at;  // many vectors by fours
-        const auto edge = [&](int64_t k) { return k == parts ? n : int(n * std::sqrt(double(k) / parts)) / EDGE * EDGE; };
+        const auto edge = [&](int64_t k) { return k == parts ? n : int(n * std::sqrt(double(k) / parts)) / ROWS * ROWS; };
         const auto used = [&](int64_t k) { return std::min<int64_t>(at, whole(edge(k + 1))); };  // of each vector's sums by a part
         v.sums.resize(size_t(parts * each));
         crew(parts, 1, double(n) * n * count > WORTH, [&](int64_t part, int64_t) {
@@ -133,49 +132,51 @@ template <class T> struct Inverted {
         }
     }
 
-    // What rows from the i-th on, a whole number of registers, add to those products
+    // What rows from the i-th on add to those products
     void meet_block(int i, int rows, const double* g, int count, int64_t at, double* to) const {
-        const int from = count > FEW ? i : 0;  // for many vectors what is before the block is two products; for few it is read once
-        if (from > 0) {
-            for (int r = 0; r < rows; r += 4) {
-                const double* a[4];
-                for (int k = 0; k < 4; ++k) a[k] = row(i + std::min(r + k, rows - 1));
-                for (int t = 0; t < count; t += 3) {
-                    const int many = std::min(3, count - t);
-                    double out[3][4] = {};
-                    if (many == 3) add_dots<3>(a, g + t * at, at, from, out);
-                    else if (many == 2) add_dots<2>(a, g + t * at, at, from, out);
-                    else add_dots<1>(a, g + t * at, at, from, out);
-                    for (int s = 0; s < many; ++s) for (int k = 0; k < std::min(4, rows - r); ++k) to[(t + s) * at + i + r + k] += out[s][k];
-                }
-            }
-            double f[ROWS][4];
-            for (int t = 0; t < count; t += 4) {
-                for (int r = 0; r < rows; ++r) for (int s = 0; s < 4; ++s) f[r][s] = t + s < count ? g[(t + s) * at + i + r] : 0.0;
-                add_rows(to + t * at, at, row(i), v.ld, f, rows, from);
+        if (count <= FEW) {
+            for (int r = 0; r < rows; r += 4) meet_rows(i + r, std::min(4, rows - r), g, count, at, to);
+            return;
+        }
+        alignas(64) double square[ROWS * ROWS] = {};  // on the diagonal, written out
+        for (int r = 0; r < rows; ++r) for (int k = 0; k <= r; ++k) square[r * ROWS + k] = square[k * ROWS + r] = row(i + r)[i + k];
+        for (int r = 0; r < rows; r += 4) {
+            const double *a[4], *own[4];
+            for (int k = 0; k < 4; ++k) a[k] = row(i + std::min(r + k, rows - 1)), own[k] = square + (r + k) * ROWS;
+            for (int t = 0; t < count; t += 3) {
+                const double* x = g + t * at;
+                const int many = std::min(3, count - t);
+                double out[3][4] = {};
+                if (many == 3) add_dots<3>(a, x, at, i, out), add_dots<3>(own, x + i, at, ROWS, out);
+                else if (many == 2) add_dots<2>(a, x, at, i, out), add_dots<2>(own, x + i, at, ROWS, out);
+                else add_dots<1>(a, x, at, i, out), add_dots<1>(own, x + i, at, ROWS, out);
+                for (int s = 0; s < many; ++s) for (int k = 0; k < std::min(4, rows - r); ++k) to[(t + s) * at + i + r + k] += out[s][k];
             }
         }
-        for (int r = 0; r < rows; r += 4) meet_rows(i + r, std::min(4, rows - r), from, g, count, at, to);
+        double f[ROWS][4];
+        for (int t = 0; t < count; t += 4) {
+            for (int r = 0; r < rows; ++r) for (int s = 0; s < 4; ++s) f[r][s] = t + s < count ? g[(t + s) * at + i + r] : 0.0;
+            add_rows(to + t * at, at, row(i), v.ld, f, rows, i);
+        }
     }
 
-    // What `rows` rows from the i-th on add to those products by what they have from there on
-    void meet_rows(int i, int rows, int from, const double* g, int count, int64_t at, double* to) const {
+    // The same of `rows` rows and few vectors, by one reading
+    void meet_rows(int i, int rows, const double* g, int count, int64_t at, double* to) const {
         const double* a[4];
-        for (int r = 0; r < 4; ++r) a[r] = row(i + std::min(r, rows - 1)) + from;
-        const int before = (i - from) / L * L;
+        for (int r = 0; r < 4; ++r) a[r] = row(i + std::min(r, rows - 1));
+        const int before = i / L * L;
         for (int t = 0; t < count; t += 2) {
             const int many = std::min(2, count - t);
             double own[2][4] = {}, out[2][4] = {};
             for (int s = 0; s < many; ++s) for (int r = 0; r < rows; ++r) own[s][r] = g[(t + s) * at + i + r];
-            const double* x = g + t * at + from;
-            double* back = to + t * at + from;
+            const double* x = g + t * at;
+            double* back = to + t * at;
             if (many == 2) meet<2>(a, x, at, own, before, out, back, at);
             else meet<1>(a, x, at, own, before, out, back, at);
             for (int s = 0; s < many; ++s)
                 for (int r = 0; r < rows; ++r) {
-                    const int last = i - from + r;
-                    for (int k = before; k < last; ++k) out[s][r] += a[r][k] * x[s * at + k], back[s * at + k] += a[r][k] * own[s][r];
-                    back[s * at + last] += out[s][r] + a[r][last] * own[s][r];
+                    for (int k = before; k < i + r; ++k) out[s][r] += a[r][k] * x[s * at + k], back[s * at + k] += a[r][k] * own[s][r];
+                    back[s * at + i + r] += out[s][r] + a[r][i + r] * own[s][r];
                 }
         }
     }
