@@ -98,11 +98,14 @@ def test_columns_that_are_suspects(seed):
     for _ in range(int(rng.integers(0, 50))):
         v[:n] = rng.uniform(0.5, 1) * v[:n] + 0.1 * rng.normal(size=n)
         index = np.flatnonzero(rng.random(p) < 0.3).astype(np.int32)
-        near = seen.now(v, index, 2 * v[:n] @ X[:, index], 0.5, threshold)
+        near = seen.now(v, index, 2 * v[:n] @ X[:, index], 0.5, threshold, 1.0)
         np.testing.assert_array_equal(near, index[np.abs(v[:n] @ X[:, index]) > threshold[index]])
         np.testing.assert_array_equal(seen.users, np.bincount(seen.of[seen.of >= 0], minlength=len(seen.users)))
         seen.forget(np.flatnonzero(rng.random(p) < 0.02))
     out = rng.random(p) < 0.8
+    share = rng.uniform(0.5, 2)
+    likely = seen.promising(out, threshold, share)
+    np.testing.assert_array_equal(likely, np.flatnonzero(out & (seen.known > share * threshold) & (seen.known < np.inf)))
     found = seen.suspects(v, out, threshold, 1.0)
     np.testing.assert_array_equal(found, np.flatnonzero(out & ~(seen._reach(v) <= threshold)))
     assert not set(np.flatnonzero(out & (np.abs(v[:n] @ X) > threshold + 1e-12))) - set(found)
@@ -398,7 +401,7 @@ def test_the_sums_at_the_end_of_the_short_way_are_those_of_a_pass(family, link, 
 def _step(inverse, h, m, end=None):
     zeros, every = np.zeros(5), np.full(5, np.inf)
     at = np.arange(m, dtype=np.int32)
-    return core.step(inverse, h, at, zeros, np.ones(5), zeros, zeros, -every, every, 1.0, 1e-8, 100, 1, 1, np.zeros(m) if end is None else end, np.zeros(m))
+    return core.step(inverse, h, at, zeros, np.ones(5), zeros, zeros, -every, every, 1.0, 1e-8, 100, 1, -1, 1, np.zeros(m) if end is None else end, np.zeros(m))
 
 
 @native

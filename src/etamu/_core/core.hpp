@@ -2,8 +2,8 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <vector>
+#include "memory.hpp"
 
 namespace etamu {
 
@@ -114,14 +114,23 @@ struct Quadratic {
 // The inverse of a model's matrix over some of its coordinates, kept from one step of Newton's to the next
 struct Inverse {
     std::vector<int> members, place;  // the coordinates in the order of its rows; of each coordinate its row, or -1
-    std::unique_ptr<double[]> p;      // rows of `ld`
+    std::vector<Aligned<double>> panels;  // its rows up to the diagonal: PANEL of them in each, `apart(i)` from one to the next
     std::vector<double> sums;         // room for products
-    int64_t ld = 0;
     std::vector<double> ridge;        // of each coordinate, when it came
     int64_t version = -1, made = -1, steps = 0, sweeps = 0;
     bool close = false;  // whether some are so nearly combinations of others that a factor must take the inverse's place
     double least = 1;  // share of its own length that the others left a coordinate, at least
     int debt = 0;      // turns of conjugate gradients that a newer inverse would have spared
+
+    Inverse() = default;
+    Inverse(const Inverse&) = delete;
+
+    static constexpr int PANEL = 16;
+    static int64_t apart(int i) { return int64_t(i / PANEL + 1) * PANEL + 8; }  // lines an even number apart would evict each other
+    double* row(int i) const { return panels[size_t(i / PANEL)].get() + (i % PANEL) * apart(i); }
+    void room(int rows) {
+        while (int(panels.size()) * PANEL < rows) panels.emplace_back(), panels.back().reserve(size_t(PANEL * apart(int(panels.size() - 1) * PANEL)));
+    }
 };
 
 constexpr int64_t CHUNK = 1024;  // rows of a column that are taken at a time: their products are summed in floats

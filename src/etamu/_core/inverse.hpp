@@ -13,7 +13,7 @@ using namespace etamu;
 
 constexpr int BATCH = 24;        // coordinates that come or go at once
 constexpr int FEW = 2;           // vectors for which a matrix is read once
-constexpr int ROWS = 16;         // rows that meet many vectors at once, a whole number of registers
+constexpr int ROWS = Inverse::PANEL;  // that meet many vectors at once: a whole number of registers
 constexpr int64_t SHARE = 64;    // rows, a whole number of fours, of one thread at a time
 constexpr double WORTH = 1e5;    // multiplications from which threads are worth their waking
 constexpr int PARTS = 8;         // of a matrix's rows, each with sums of its own
@@ -86,7 +86,7 @@ template <class T> struct Inverted {
     const Crew crew;
 
     int size() const { return int(v.members.size()); }
-    double* row(int i) const { return v.p.get() + int64_t(i) * v.ld; }
+    double* row(int i) const { return v.row(i); }
     double entry(int a, int b) const { return double(h[int64_t(a) * ld + b]) + (a == b ? l2[a] : 0.0); }
 
     void clear(int coordinates) {
@@ -97,16 +97,6 @@ template <class T> struct Inverted {
     }
 
     static int64_t whole(int n) { return (n + ROWS - 1) / ROWS * ROWS; }
-
-    void room(int more) {
-        const int64_t wanted = size() + more + ROWS;
-        if (wanted <= v.ld) return;
-        const int64_t larger = (wanted + wanted / 2 + 15) / 16 * 16 + 8;  // rows a power of 2 apart would evict each other
-        std::unique_ptr<double[]> p(new double[size_t(larger * larger)]);  // of which only what will be read need ever be there
-        for (int i = 0; i < size(); ++i) std::copy(row(i), row(i) + i + 1, p.get() + i * larger);
-        std::swap(v.p, p);
-        v.ld = larger;
-    }
 
     // u_t = P g_t for `count` vectors of n numbers, the rest up to a whole register being zeros, `at` from one to the next.  Of P only what is
     // before the diagonal is there; each part of the rows, which are as many whatever the threads, has sums of its own
@@ -156,7 +146,7 @@ template <class T> struct Inverted {
         double f[ROWS][4];
         for (int t = 0; t < count; t += 4) {
             for (int r = 0; r < rows; ++r) for (int s = 0; s < 4; ++s) f[r][s] = t + s < count ? g[(t + s) * at + i + r] : 0.0;
-            add_rows(to + t * at, at, row(i), v.ld, f, rows, i);
+            add_rows(to + t * at, at, row(i), v.apart(i), f, rows, i);
         }
     }
 
@@ -196,7 +186,7 @@ template <class T> struct Inverted {
             double f[BATCH][4];
             for (int64_t i = first; i < last; i += 4) {  // rows beyond the last are room, as are their ends
                 for (int t = 0; t < count; ++t) for (int r = 0; r < 4; ++r) f[t][r] = i + r < n ? sign * mu[size_t(t * at + i + r)] : 0.0;
-                add_rows(row(int(i)), v.ld, u, at, f, count, int(whole(int(std::min<int64_t>(i + 4, n)))));  // beyond the diagonal is room too
+                add_rows(row(int(i)), v.apart(int(i)), u, at, f, count, int(whole(int(std::min<int64_t>(i + 4, n)))));  // beyond the diagonal is room too
             }
         });
     }
@@ -239,7 +229,7 @@ template <class T> struct Inverted {
 
     // The same of no more than a batch of them
     void come(const int* in, int count, Batch& batch) {
-        room(count);
+        v.room(size() + count);
         const int n = size();
         const int64_t at = batch.at = whole(n);
         batch.others = n;

@@ -435,7 +435,7 @@ NB_MODULE(_native, m) {
     nb::class_<Inverse>(m, "Inverse").def(nb::init<>())
         .def("spread", [](const Inverse& v) {  // how many coordinates it is of, and the sum of its diagonal
             double trace = 0;
-            for (size_t i = 0; i < v.members.size() && !v.close; ++i) trace += v.p.get()[size_t(int64_t(i) * v.ld) + i];
+            for (size_t i = 0; i < v.members.size() && !v.close; ++i) trace += v.row(int(i))[i];
             return std::make_tuple(v.members.size(), v.close ? std::numeric_limits<double>::infinity() : trace);
         })
         .def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps).def_rw("least", &Inverse::least);
