@@ -166,7 +166,7 @@ def test_wrong_sizes_are_refused():
     with pytest.raises(ValueError, match="sizes differ"):
         core.quadratic_forms(np.zeros((3, 2)), np.zeros((2, 2)), 1, np.zeros(2))
     with pytest.raises(ValueError, match="sizes differ"):
-        core.translate((0, 4, 4, 0, 0.0, 1.0), 3, 0, np.zeros(2, dtype=np.int32), -1, np.zeros(2, dtype=np.int8))
+        core.translate((0, 4, 4, 0, 0.0, 1.0), 3, 0, np.zeros(2, dtype=np.int32), -1, np.zeros(2, dtype=np.int8), 1)
 
 
 @pytest.mark.parametrize(

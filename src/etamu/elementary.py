@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from etamu.core import TYPES, core
+from etamu.core import TYPES, core, cores
 
 __all__ = ["log", "tally", "translate"]
 
@@ -29,7 +29,7 @@ def translate(values: Array, low: int, place: Array, other: int) -> Array:
     top = int(place.max(initial=0))
     out = np.empty(len(values), dtype=np.int8 if top <= 127 else np.int16 if top <= 32767 else np.int32)
     if core is not None and values.dtype in TYPES:
-        core.translate(_column(values), len(values), low, np.ascontiguousarray(place, dtype=np.int32), other, out)
+        core.translate(_column(values), len(values), low, np.ascontiguousarray(place, dtype=np.int32), other, out, cores())
         return out
     at, inside = _among(values, low, len(place))
     out[:] = other
@@ -41,7 +41,7 @@ def tally(values: Array, low: int, size: int) -> Array:
     """How often each integer from ``low`` to ``low + size - 1`` is among ``values``."""
     if core is not None and values.dtype in TYPES:
         out = np.empty(size, dtype=np.int64)
-        core.count(_column(values), len(values), low, out)
+        core.count(_column(values), len(values), low, out, cores())
         return out
     at, inside = _among(values, low, size)
     return np.bincount(at[inside], minlength=size)

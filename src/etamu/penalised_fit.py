@@ -69,8 +69,9 @@ def penalised_fit(built: Ingredients, problem: Problem | Streamed, penalty: Any,
     prepared = prepare(problem, built.spec, built.intercept, penalty, control, read_bounds(constraints, built))
     point = solve_at(prepared, penalty.alpha)
     gamma = prepared.gamma(point)
-    solution, pieces = _solution(prepared, point, gamma, control), prepared.pieces.times(penalty.alpha)
-    known = _known(prepared, penalty, pieces, point, gamma, solution.sums)
+    pieces = prepared.pieces.times(penalty.alpha)
+    solution, information = _solution(prepared, pieces, point, gamma)
+    known = _known(prepared, penalty, pieces, point, gamma, solution.sums, information)
     known = replace(known, constrained=constraints is not None)
     if not known.selects:
         solution = replace(solution, sums=_with_quadratic(solution.sums, pieces))
@@ -78,18 +79,36 @@ def penalised_fit(built: Ingredients, problem: Problem | Streamed, penalty: Any,
     return Solved(prepared.problem, prepared.scaling, kept, solution, f"proximal newton ({prepared.solver})", prepared.reason), {"penalised": known}
 
 
-def _solution(prepared: Prepared, point: Point, gamma: Array, control: Control) -> Solution:
-    """The solution as solvers of fits give it: with the sums at it, and the information where a covariance is made of it."""
-    order, problem, beta = (2 if prepared.pieces.smooth else 1), prepared.problem, gamma
-    used = np.flatnonzero(gamma)
-    if order == 1 and isinstance(problem, Problem) and problem.equations is None and problem.within is None and len(used):
-        order, problem, beta = 0, problem.keep(used.tolist()), gamma[used]  # the others add nothing to the predictor, and nobody asks for the score
-    sums = open_source(problem, control.threads).sum(Request(beta, order, control.information))
+def _solution(prepared: Prepared, pieces: Pieces, point: Point, gamma: Array) -> tuple[Solution, Array | None]:
+    """The solution as solvers of fits give it: with the sums at it, and the information where a covariance is made of it; and the information of the
+    coefficients that are not 0, where nothing else is asked for.
+    """
+    order, problem, control = (2 if pieces.smooth else 1), prepared.problem, prepared.control
+    used, information = np.flatnonzero(gamma), None
+    alone = order == 1 and isinstance(problem, Problem) and problem.equations is None and problem.within is None and len(used) > 0
+    if alone:  # the others add nothing to the predictor, and nobody asks for the score
+        order = 2 if pieces.separable and _bends(pieces, used) else 0
+        sums = open_source(problem.keep(used.tolist()), control.threads).sum(Request(gamma[used], order, control.information))
+        information = None if sums.information is None else _dense(sums)
+        sums = replace(sums, score=None, information=None)
+    else:
+        sums = open_source(problem, control.threads).sum(Request(gamma, order, control.information))
     status = Status.CONVERGED if point.converged else Status.MAX_ITERATIONS
-    return Solution(gamma, sums, status, (Step(sums.n, order, "double", sums.deviance, None, f"{point.steps} proximal steps before"),), 0.0, np.inf)
+    step = Step(sums.n, order, "double", sums.deviance, None, f"{point.steps} proximal steps before")
+    return Solution(gamma, sums, status, (step,), 0.0, np.inf), information
 
 
-def _known(prepared: Prepared, penalty: Penalty, pieces: Pieces, point: Point, gamma: Array, sums: Sums) -> Penalised:
+def _dense(sums: Sums) -> Array:
+    assert sums.information is not None
+    return np.asarray(sums.information.dense() if isinstance(sums.information, Arrow) else sums.information)
+
+
+def _bends(pieces: Pieces, used: Array) -> bool:
+    """Whether the penalty of those coefficients is partly quadratic."""
+    return bool(pieces.l2[used].any()) or pieces.quadratic is not None
+
+
+def _known(prepared: Prepared, penalty: Penalty, pieces: Pieces, point: Point, gamma: Array, sums: Sums, information: Array | None) -> Penalised:
     flat = gamma if gamma.ndim == 1 else gamma.T.ravel()
     own = pieces if pieces.concave is None else replace(pieces, concave=None)
     value = own.value(flat) if pieces.concave is None else _concave_value(prepared, penalty, flat)
@@ -97,7 +116,9 @@ def _known(prepared: Prepared, penalty: Penalty, pieces: Pieces, point: Point, g
     beta = gamma if gamma.ndim == 1 else np.abs(gamma).max(axis=1)
     names = tuple(n for n, b in zip(design.names, beta) if b != 0)
     selects = not pieces.smooth
-    return Penalised(penalty, 0.5 * sums.deviance / sums.sum_weight + value, point.residual, _freedom(prepared, pieces, gamma, sums), selects, names)
+    return Penalised(
+        penalty, 0.5 * sums.deviance / sums.sum_weight + value, point.residual, _freedom(prepared, pieces, gamma, sums, information), selects, names
+    )
 
 
 def _concave_value(prepared: Prepared, penalty: Penalty, flat: Array) -> float:
@@ -106,17 +127,19 @@ def _concave_value(prepared: Prepared, penalty: Penalty, flat: Array) -> float:
     return float(rule.value(penalty.alpha * weight, flat * scale).sum())
 
 
-def _freedom(prepared: Prepared, pieces: Pieces, gamma: Array, sums: Sums) -> float:
-    """The effective degrees of freedom."""
+def _freedom(prepared: Prepared, pieces: Pieces, gamma: Array, sums: Sums, information: Array | None) -> float:
+    """The effective degrees of freedom; ``information`` is that of the coefficients that are not 0, if it is known."""
     flat = gamma if gamma.ndim == 1 else gamma.T.ravel()
     d = pieces.differences(flat)
     used = np.flatnonzero((d != 0) | ((pieces.l1 == 0) & ~np.isin(np.arange(len(d)), [j for g in pieces.groups for j in g])))
     q = 1 if prepared.problem.equations is None else prepared.problem.equations
     spare = int(q > 1 and prepared.problem.reference is None and prepared.intercept)  # of the classes' intercepts one is no freedom
-    if not (pieces.l2[used].any() or pieces.quadratic is not None):
+    if not _bends(pieces, used):
         return float(len(used) - spare)
     p = np.diag(pieces.l2[used]) if pieces.separable else _quadratic_part(pieces)[np.ix_(used, used)]
-    h = _information_of(prepared, pieces, gamma, used, sums)
+    if information is None or len(information) != len(used):  # one that is free may be 0
+        information = _information_of(prepared, pieces, gamma, used, sums)
+    h = information / sums.sum_weight
     return float(np.trace(np.linalg.lstsq(h + p, h, rcond=None)[0])) - spare
 
 
@@ -127,23 +150,20 @@ def _quadratic_part(pieces: Pieces) -> Array:
 
 
 def _information_of(prepared: Prepared, pieces: Pieces, gamma: Array, used: Array, sums: Sums) -> Array:
-    """The information, over the sum of weights, of the coefficients used: summed for them alone where they are columns."""
+    """The information of the coefficients used, as differences along chains: summed for them alone where they are columns."""
     problem, control = prepared.problem, prepared.control
     if pieces.separable and problem.equations is None and sums.information is None:
-        own = open_source(problem.keep(used.tolist()), control.threads).sum(Request(gamma[used], 2, control.information)).information
-        return np.asarray((own.dense() if isinstance(own, Arrow) else own) / sums.sum_weight)
-    whole = sums.information
-    if whole is None:
-        whole = open_source(problem, control.threads).sum(Request(gamma, 2, control.information)).information
-    h = (whole.dense() if isinstance(whole, Arrow) else whole) / sums.sum_weight
-    return np.asarray(pieces.slopes_of_differences(pieces.slopes_of_differences(h).T)[np.ix_(used, used)])
+        return _dense(open_source(problem.keep(used.tolist()), control.threads).sum(Request(gamma[used], 2, control.information)))
+    if sums.information is None:
+        sums = open_source(problem, control.threads).sum(Request(gamma, 2, control.information))
+    return np.asarray(pieces.slopes_of_differences(pieces.slopes_of_differences(_dense(sums)).T)[np.ix_(used, used)])
 
 
 def _with_quadratic(sums: Sums, pieces: Pieces) -> Sums:
     """The information with a quadratic penalty in it: that of the posterior whose prior the penalty is."""
     if sums.information is None:
         return sums
-    h = sums.information.dense() if isinstance(sums.information, Arrow) else sums.information
+    h = _dense(sums)
     more = np.diag(pieces.l2) if pieces.quadratic is None else np.diag(pieces.l2) + pieces.quadratic
     return replace(sums, information=h + sums.sum_weight * more)
 

@@ -99,12 +99,13 @@ static bool find(PyObject* values, int64_t* out) {
     return single && type >= 0;
 }
 
-// see(k, value - low) for each of `count` integers; unsigned ones from 2^63 on come as the largest number, since their difference could wrap around
-template <class See> static void each_integer(const Column& c, int64_t count, int64_t low, See see) {
-    const auto read = [&](auto zero) {
+// see(k, value - low) for each integer from `first` to `last`; unsigned ones from 2^63 on come as the largest number, since their difference could wrap around
+template <class See> static void each_integer(const Column& c, int64_t first, int64_t last, int64_t low, See see) {
+    const auto read = [=](auto zero) {
         using In = decltype(zero);
-        const char* p = c.data;
-        for (int64_t k = 0; k < count; ++k, p += c.stride) {
+        const int64_t stride = c.stride;
+        const char* p = c.data + first * stride;
+        for (int64_t k = first; k < last; ++k, p += stride) {
             In v;
             std::memcpy(&v, p, sizeof v);
             const bool beyond = std::is_same_v<In, uint64_t> && (uint64_t(v) >> 63);
@@ -280,6 +281,8 @@ static void check_members(const Wide& wide, const Wanted& member) {
         if (member.data()[i] < 0 || size_t(member.data()[i]) >= wide.taken()) throw std::invalid_argument("wide: no such member");
 }
 
+
+static constexpr int64_t MANY_ROWS = 1 << 16;  // whose reading is worth another thread
 
 static void share(int threads, int64_t count, int64_t stretch, void (*work)(void*, int64_t, int64_t), void* context) {
     shared_out(count, stretch, threads, [&](int64_t first, int64_t last) { work(context, first, last); });
@@ -549,7 +552,7 @@ NB_MODULE(_native, m) {
     }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert(), nb::arg());
     // out[k] = place[values[k] - low], `other` where that lies outside
     m.def("translate", [](const ColumnTuple& values, int64_t count, int64_t low, nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig> place, int other,
-                          nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu> out) {
+                          nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu> out, int threads) {
         if (int64_t(out.size()) != count) throw std::invalid_argument("translate: sizes differ");
         const Column c = to_column(values);
         const int32_t* table = place.data();
@@ -560,23 +563,30 @@ NB_MODULE(_native, m) {
         nb::gil_scoped_release release;
         const auto write = [&](auto zero) {
             auto* o = static_cast<decltype(zero)*>(to);
-            each_integer(c, count, low, [&](int64_t k, uint64_t at) { o[k] = decltype(zero)(at < entries ? table[at] : other); });
+            shared_out(count, MANY_ROWS, threads, [&](int64_t first, int64_t last) {  // copies, since what is written could be anything's bytes
+                each_integer(c, first, last, low, [=](int64_t k, uint64_t at) { o[k] = decltype(zero)(at < entries ? table[at] : other); });
+            });
         };
         if (width == 1) write(int8_t());
         else if (width == 2) write(int16_t());
         else write(int32_t());
     });
     // out[v - low] = how often the integer v occurs; others are not counted
-    m.def("count", [](const ColumnTuple& values, int64_t count, int64_t low, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> out) {
+    m.def("count", [](const ColumnTuple& values, int64_t count, int64_t low, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> out, int threads) {
         const Column c = to_column(values);
         const uint64_t entries = out.size();
         int64_t* to = out.data();
+        std::fill(to, to + entries, int64_t(0));
+        std::mutex adding;
         nb::gil_scoped_release release;
         const uint64_t apart = entries + 1 <= 4096 ? entries + 1 : 0;  // neighbours that are alike do not wait for each other
-        std::vector<int64_t> found((entries + 1) + 3 * apart, 0);
-        each_integer(c, count, low, [&](int64_t k, uint64_t at) { ++found[(at < entries ? at : entries) + uint64_t(k & 3) * apart]; });
-        for (uint64_t i = 0; i < entries; ++i) to[i] = found[i];
-        if (apart) for (uint64_t part = 1; part < 4; ++part) for (uint64_t i = 0; i < entries; ++i) to[i] += found[part * apart + i];
+        shared_out(count, std::max(MANY_ROWS, int64_t(4 * entries)), threads, [&](int64_t first, int64_t last) {
+            std::vector<int64_t> sums((entries + 1) + 3 * apart, 0);
+            int64_t* found = sums.data();
+            each_integer(c, first, last, low, [=](int64_t k, uint64_t at) { ++found[(at < entries ? at : entries) + uint64_t(k & 3) * apart]; });
+            std::lock_guard<std::mutex> lock(adding);
+            for (uint64_t part = 0; part < (apart ? 4 : 1); ++part) for (uint64_t i = 0; i < entries; ++i) to[i] += found[part * apart + i];
+        });
     });
     // smallest, largest, and a sum that is finite where all are
     m.def("range", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x, int threads) {

@@ -1,7 +1,8 @@
 """Proximal Newton along a path of penalties, over sums: a model of score and information, and passes over the rows.
 
-The score decides where a solution is, so the information that makes the steps may be of float32 products, or of an earlier alpha; it is
-summed anew when steps no longer shrink.  For least squares the first pass says everything, and no other is made.
+The score decides where a solution is, so the information that makes the steps may be of float32 products, or of an earlier point: a pass without
+it costs half as much.  It is summed where the first step of an alpha leads, or where it is dear at an earlier alpha alone, and anew when steps no
+longer shrink.  For least squares the first pass says everything, and no other is made.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Gramwise:
         self.b = pieces.levels(bounds.nearest(d)) if bounds.any else _flat(start)
         self.descender = Descender()
         self.h: Array = np.empty((0, 0))
+        self._fresh = True  # whether the information is that of here
         self.left = _LEFT
-        self._look(self.b, True)
+        self._look(self.b)
 
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
@@ -56,14 +58,15 @@ class Gramwise:
         arithmetic = self.cheap if order == 2 and not self.quadratic else "double"
         return self.objective(Request(_shaped(b, self.shape), order, self.information, arithmetic))
 
-    def _look(self, b: Array, renew: bool) -> None:
-        """Go to b: the sums there, with their information where that is to be renewed."""
-        self._accept(b, self._sums(b, 2 if renew or not self.wide else 1))
+    def _look(self, b: Array) -> None:
+        """Go to b: the sums there, with their information."""
+        self._accept(b, self._sums(b, 2))
 
     def _accept(self, b: Array, sums: Sums) -> None:
         self.b, self.sum_weight, self.deviance = b, sums.sum_weight, sums.deviance
         assert sums.score is not None
         self.slope = self.pieces.slopes_of_differences(_flat(sums.score) / -sums.sum_weight)
+        self._fresh = sums.information is not None
         if sums.information is not None:
             h = sums.information.dense() if isinstance(sums.information, Arrow) else sums.information
             h = self.pieces.slopes_of_differences(h)
@@ -106,11 +109,11 @@ class Gramwise:
                 if decrease <= floor:
                     return step, True
                 continue
-            slow = decrease > _SLOW * before and step > 1
-            if not self._advance(pieces, d, by, linear, now, renew=slow and decrease > floor):
+            renew = decrease > _SLOW * before if step > 1 else not self.wide
+            if not self._advance(pieces, d, by, linear, now, renew and decrease > floor):
                 if self._fresh:
                     return step, decrease <= 1e3 * floor
-                self._look(self.b, True)
+                self._look(self.b)
                 model, l2 = self._with_quadratic(pieces)
                 before = math.inf
                 continue
@@ -160,20 +163,15 @@ class Gramwise:
         t = 1.0
         for k in range(40):
             b = pieces.levels(d + t * by)
-            sums = self._sums(b, 2 if (renew and k == 0) or not self.wide else 1)
+            sums = self._sums(b, 2 if renew and k == 0 else 1)
             objective = 0.5 * sums.deviance / sums.sum_weight + pieces.value(b)
             if objective <= now + 1e-4 * t * linear + 32e-16 * abs(now):
-                self._fresh = sums.information is not None
                 self._accept(b, sums)
                 if t < 1 and not self._fresh:  # the model promised too much
-                    self._look(b, True)
-                    self._fresh = True
+                    self._look(b)
                 return True
             t *= 0.5
-        self._fresh = not self.wide
         return False
-
-    _fresh = True
 
     # ---- the path --------------------------------------------------------------------------------------------------
 
@@ -217,6 +215,8 @@ class Gramwise:
             return None
         if len(pieces.l1) > _FREEDOM_MOST or not len(self.h):
             return math.nan
+        if not self._fresh:
+            self._look(self.b)
         model, l2 = self._with_quadratic(pieces)
         return float(np.trace(np.linalg.lstsq(model + np.diag(l2), self.h, rcond=None)[0]))
 
