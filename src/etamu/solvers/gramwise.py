@@ -22,6 +22,7 @@ __all__ = ["Gramwise"]
 
 Array = np.ndarray[Any, Any]
 _LEFT = 1e-14  # share of the objective that may be left above its minimum
+_CLOSER = 1e-17  # the same after a step by an old information: what such steps leave shrinks by a ratio, what others leave by its square
 _FREEDOM_MOST = 500  # coefficients of a ridge penalty whose degrees of freedom are told
 _SLOW = 0.05  # ratio of decreases at which an old information is summed anew
 
@@ -109,7 +110,7 @@ class Gramwise:
                 if decrease <= floor:
                     return step, True
                 continue
-            renew = decrease > _SLOW * before if step > 1 else not self.wide
+            renew, left = decrease > _SLOW * before if step > 1 else not self.wide, floor if self._fresh else min(floor, max(_CLOSER * abs(now), 1e-300))
             if not self._advance(pieces, d, by, linear, now, renew and decrease > floor):
                 if self._fresh:
                     return step, decrease <= 1e3 * floor
@@ -119,7 +120,7 @@ class Gramwise:
                 continue
             if self._fresh:
                 model, l2 = self._with_quadratic(pieces)
-            if decrease <= floor if step == 1 else decrease * decrease <= floor * max(before - decrease, 0.0):
+            if decrease <= left if step == 1 else decrease * decrease <= left * max(before - decrease, 0.0):
                 return step, True
             before = decrease
         return self.max_iter, False
