@@ -332,6 +332,14 @@ template <class M> static std::tuple<double, double> step(Inverse& kept, M h, Wa
     return {linear, -(linear + 0.5 * bend)};
 }
 
+// Whether a column, of those from `first` on, is so like another one
+template <class M> static bool alike_of(M gram, int first, Given lengths, double share) {
+    const size_t size = lengths.size();
+    if (gram.shape(0) < size || gram.shape(1) < size || first < 0 || size_t(first) > size) throw std::invalid_argument("alike: sizes differ");
+    const auto [pairs, empty] = alike(gram.data(), int64_t(gram.shape(1)), first, int64_t(size), lengths.data(), share);
+    return pairs > int64_t(size) - first - empty;
+}
+
 static PanelTable panel_table(const Array& edges, const Array& rows) {
     if (rows.ndim() != 2 || rows.shape(1) != PANEL_POINTS || rows.shape(0) + 1 != edges.size() || rows.shape(0) == 0)
         throw std::invalid_argument("panels: a table has one row of coefficients between two edges");
@@ -443,7 +451,7 @@ NB_MODULE(_native, m) {
         })
         .def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps).def_rw("least", &Inverse::least);
     m.def("rows_at", &rows_at);
-    m.def("suspects", [](Array v, Matrix vectors, Array squares, Array known, Wanted of, Array lengths, Mask out, Given l1, double alpha, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
+    m.def("suspects", [](Array v, Matrix vectors, Array squares, Array known, Wanted of, Array lengths, Mask out, Given l1, double alpha, int threads, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
         const size_t p = out.size();
         if (v.size() != vectors.shape(1) || squares.size() != vectors.shape(0)) throw std::invalid_argument("suspects: sizes differ");
         for (size_t size : {known.size(), of.size(), lengths.size(), l1.size()}) if (size != p) throw std::invalid_argument("suspects: sizes differ");
@@ -453,8 +461,8 @@ NB_MODULE(_native, m) {
         if (most > squares.size()) throw std::invalid_argument("suspects: no such vector");
         nb::gil_scoped_release release;
         return suspects(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), known.data(), of.data(), lengths.data(),
-                        out.data(), l1.data(), alpha, int64_t(p), found.data());
-    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+                        out.data(), l1.data(), alpha, int64_t(p), threads, found.data());
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("note", [](Wanted index, nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> products, double share,
                      nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> lost, double length, int place, Array known,
                      nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> of, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> users,
@@ -477,6 +485,8 @@ NB_MODULE(_native, m) {
         if (known.size() != p || l1.size() != p || found.size() <= p) throw std::invalid_argument("promising: sizes differ");
         return promising(known.data(), out.data(), l1.data(), share, int64_t(p), found.data());
     }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+    m.def("alike", &alike_of<Matrix>);
+    m.def("alike", &alike_of<Floats>);
     m.def("descend", &descend<Matrix>);
     m.def("descend", &descend<Floats>);
     m.def("step", &step<Matrix>, nb::arg(), nb::arg().noconvert(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert(), nb::arg().noconvert());

@@ -3,25 +3,41 @@
 #include <algorithm>
 #include <cmath>
 #include <vector>
+#include "arrow.hpp"
 #include "core.hpp"
 
 namespace etamu {
 
 // With v = c u + r for the vector u at which a column was last scanned, |x'v| <= |c| known + |r| |x|.  Fills `found`; how many.
 inline int64_t suspects(const Kernels& kernels, const double* v, const double* vectors, const double* squares, int64_t count, int64_t rows, const double* known,
-                        const int32_t* of, const double* lengths, const bool* out, const double* l1, double alpha, int64_t columns, int32_t* found) {  // room for one more than there are columns
+                        const int32_t* of, const double* lengths, const bool* out, const double* l1, double alpha, int64_t columns, int threads, int32_t* found) {
+    constexpr int64_t STRETCH = 2048;
     const double own = kernels.dot(v, v, rows);
-    std::vector<double> c{INFINITY}, r{0};  // what is not known can reach anything
-    for (int64_t k = 0; k < count; ++k) {
-        const double product = kernels.dot(vectors + k * rows, v, rows), by = product / std::max(squares[k], 1e-300);
-        c.push_back(std::abs(by));
-        r.push_back(std::sqrt(std::max(own - by * product, 0.0)) + 1e-7 * std::sqrt(own));
-    }
+    std::vector<double> c(size_t(count + 1), INFINITY), r(size_t(count + 1), 0.0);  // what is not known can reach anything
+    shared_out(count, 8, count * rows > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
+        for (int64_t k = first; k < last; ++k) {
+            const double product = kernels.dot(vectors + k * rows, v, rows), by = product / std::max(squares[k], 1e-300);
+            c[size_t(k + 1)] = std::abs(by);
+            r[size_t(k + 1)] = std::sqrt(std::max(own - by * product, 0.0)) + 1e-7 * std::sqrt(own);
+        }
+    });
+    const int64_t stretches = (columns + STRETCH - 1) / STRETCH;
+    std::vector<int64_t> many(size_t(stretches), 0);
+    std::vector<int32_t> near(size_t(stretches * (STRETCH + 1)));  // each stretch has room for one more than there are columns
+    shared_out(stretches, 1, stretches > 2 ? threads : 1, [&](int64_t s, int64_t) {
+        int32_t* to = near.data() + s * (STRETCH + 1);
+        int64_t n = 0;
+        for (int64_t j = s * STRETCH, end = std::min(columns, j + STRETCH); j < end; ++j) {
+            const size_t by = size_t(of[j] + 1);
+            to[n] = int32_t(j);
+            n += out[j] & !(c[by] * known[j] + r[by] * lengths[j] <= alpha * l1[j]);
+        }
+        many[size_t(s)] = n;
+    });
     int64_t n = 0;
-    for (int64_t j = 0; j < columns; ++j) {
-        const size_t by = size_t(of[j] + 1);
-        found[n] = int32_t(j);
-        n += out[j] & !(c[by] * known[j] + r[by] * lengths[j] <= alpha * l1[j]);
+    for (int64_t s = 0; s < stretches; ++s) {
+        std::copy_n(near.data() + s * (STRETCH + 1), many[size_t(s)], found + n);
+        n += many[size_t(s)];
     }
     return n;
 }
@@ -51,6 +67,19 @@ inline int64_t promising(const double* known, const bool* out, const double* l1,
         n += out[j] & (known[j] > share * l1[j]) & (known[j] < INFINITY);
     }
     return n;
+}
+
+// How many pairs of columns are so alike that the cosine of their angle is more than `share`, of those from `first` on with all, a column with itself
+// being one; and how many of those columns are none but zeros
+template <class T> std::pair<int64_t, int64_t> alike(const T* gram, int64_t ld, int64_t first, int64_t size, const double* lengths, double share) {
+    int64_t pairs = 0, empty = 0;
+    for (int64_t i = first; i < size; ++i) {
+        const T *row = gram + i * ld;
+        const double most = share * lengths[i];
+        empty += lengths[i] == 0;
+        for (int64_t j = 0; j < size; ++j) pairs += std::abs(double(row[j])) > most * lengths[j];
+    }
+    return {pairs, empty};
 }
 
 }  // namespace etamu

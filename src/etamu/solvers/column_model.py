@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from etamu.core import core
+
 __all__ = ["ColumnModel", "Grams", "Lent"]
 
 Array = np.ndarray[Any, Any]
@@ -145,9 +147,11 @@ class ColumnModel:
     def _alike(self, first: int) -> bool:
         """Whether a column, of those from the first on, is so like another one that floats cannot tell them apart."""
         size, known = len(self), len(self.lengths)
-        length = self.lengths = np.concatenate([self.lengths, np.sqrt(np.diagonal(self.gram)[known:size])])
-        like = np.abs(self.gram[first:size, :size]) > (1 - _ALIKE) * np.maximum(length[first:, None] * length, 1e-300)
-        return int(np.count_nonzero(like)) > int(np.count_nonzero(length[first:]))
+        self.lengths = np.concatenate([self.lengths, np.sqrt(np.diagonal(self.gram)[known:size])])
+        if core is not None:
+            return bool(core.alike(self.gram, first, self.lengths, 1 - _ALIKE))
+        like = np.abs(self.gram[first:size, :size]) > (1 - _ALIKE) * self.lengths[first:, None] * self.lengths
+        return int(np.count_nonzero(like)) > int(np.count_nonzero(self.lengths[first:]))
 
     def _lend(self) -> None:
         self.shared = self.source.lend(self.weight, self.some, self.index, self.gram)

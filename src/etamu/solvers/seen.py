@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from etamu.core import core
+from etamu.core import core, cores
 
 __all__ = ["Seen"]
 
@@ -37,7 +37,7 @@ class Seen:
         if core is None:
             return np.flatnonzero(out & ~(self._reach(v) <= alpha * l1)).astype(np.int32)
         found = np.empty(len(out) + 1, dtype=np.int32)
-        return found[: core.suspects(v, self.vectors, self.squares, self.known, self.of, self.lengths, out, l1, alpha, found)]
+        return found[: core.suspects(v, self.vectors, self.squares, self.known, self.of, self.lengths, out, l1, alpha, cores(), found)]
 
     def promising(self, out: Array, l1: Array, share: float) -> Array:
         """The columns that are ``out`` of which more than ``share`` times their l1 is known, as of when they were last scanned."""
