@@ -36,17 +36,22 @@ template <int T> ETAMU_INLINE void meet(const double* const a[4], const double* 
     for (int t = 0; t < T; ++t) add_sums(s[t][0], s[t][1], s[t][2], s[t][3], out[t]);
 }
 
-// What four rows a have with T vectors g, added to out: their first n numbers, a whole number of registers
-template <int T> ETAMU_INLINE void add_dots(const double* const a[4], const double* g, int64_t ldg, int n, double (*out)[4]) {
+// What four rows have with T vectors g, added to out: their first n numbers in a, and ROWS more in own, which those of g after n meet; n is a whole
+// number of registers
+template <int T> ETAMU_INLINE void add_dots(const double* const a[4], const double* const own[4], const double* g, int64_t ldg, int n, double* const out[T]) {
     V s[T][4] = {};
-    for (int k = 0; k < n; k += L) {
-        V u[T];
-        for (int t = 0; t < T; ++t) u[t] = load(g + t * ldg + k);
-        for (int i = 0; i < 4; ++i) {
-            const V x = load(a[i] + k);
-            for (int t = 0; t < T; ++t) s[t][i] += x * u[t];
+    const auto meet = [&](const double* const x[4], const double* with, int count) {
+        for (int k = 0; k < count; k += L) {
+            V u[T];
+            for (int t = 0; t < T; ++t) u[t] = load(with + t * ldg + k);
+            for (int i = 0; i < 4; ++i) {
+                const V y = load(x[i] + k);
+                for (int t = 0; t < T; ++t) s[t][i] += y * u[t];
+            }
         }
-    }
+    };
+    meet(a, g, n);
+    meet(own, g + n, ROWS);
     for (int t = 0; t < T; ++t) add_sums(s[t][0], s[t][1], s[t][2], s[t][3], out[t]);
 }
 
@@ -130,17 +135,16 @@ template <class T> struct Inverted {
         }
         alignas(64) double square[ROWS * ROWS] = {};  // on the diagonal, written out
         for (int r = 0; r < rows; ++r) for (int k = 0; k <= r; ++k) square[r * ROWS + k] = square[k * ROWS + r] = row(i + r)[i + k];
-        for (int r = 0; r < rows; r += 4) {
+        for (int r = 0; r < rows; r += 4) {  // what is beyond the last row is room
             const double *a[4], *own[4];
             for (int k = 0; k < 4; ++k) a[k] = row(i + std::min(r + k, rows - 1)), own[k] = square + (r + k) * ROWS;
             for (int t = 0; t < count; t += 3) {
+                double* out[3];
+                for (int s = 0; s < 3; ++s) out[s] = to + (t + s) * at + i + r;
                 const double* x = g + t * at;
-                const int many = std::min(3, count - t);
-                double out[3][4] = {};
-                if (many == 3) add_dots<3>(a, x, at, i, out), add_dots<3>(own, x + i, at, ROWS, out);
-                else if (many == 2) add_dots<2>(a, x, at, i, out), add_dots<2>(own, x + i, at, ROWS, out);
-                else add_dots<1>(a, x, at, i, out), add_dots<1>(own, x + i, at, ROWS, out);
-                for (int s = 0; s < many; ++s) for (int k = 0; k < std::min(4, rows - r); ++k) to[(t + s) * at + i + r + k] += out[s][k];
+                if (count - t >= 3) add_dots<3>(a, own, x, at, i, out);
+                else if (count - t == 2) add_dots<2>(a, own, x, at, i, out);
+                else add_dots<1>(a, own, x, at, i, out);
             }
         }
         double f[ROWS][4];
