@@ -87,7 +87,10 @@ struct Crew {
     int threads = 1;
     void (*share)(int threads, int64_t count, int64_t stretch, void (*work)(void*, int64_t, int64_t), void* context) = nullptr;
     template <class Work> void operator()(int64_t count, int64_t stretch, bool worth, Work work) const {
-        if (!share || threads < 2 || !worth || count <= stretch) return work(int64_t(0), count);
+        if (!share || threads < 2 || !worth || count <= stretch) {  // the same stretches, whoever they are shared out to
+            for (int64_t first = 0; first < count; first += stretch) work(first, std::min(first + stretch, count));
+            return;
+        }
         share(threads, count, stretch, [](void* context, int64_t first, int64_t last) { (*static_cast<Work*>(context))(first, last); }, &work);
     }
 };
