@@ -185,12 +185,14 @@ ARRAYS = {
 }
 
 
+@pytest.mark.parametrize("several", [0, 64])
 @pytest.mark.parametrize("constant", [True, False])
 @pytest.mark.parametrize("kind", ARRAYS)
-def test_the_columns_of_an_array_are_those_one_by_one(kind, constant):
+def test_the_columns_of_an_array_are_those_one_by_one(kind, constant, several, monkeypatch):
     from etamu.sources import native as door
 
     X = ARRAYS[kind](np.random.default_rng(1).normal(size=(30, 6)))
+    monkeypatch.setattr(door, "_SEVERAL", several)
     names = [f"x{j}" for j in range(X.shape[1])]
     lazy = Design(Matrix(X, names, constant), 30)
     each = Design((*([Column("Intercept")] if constant else []), *(Column(n, X[:, j]) for j, n in enumerate(names))), 30)

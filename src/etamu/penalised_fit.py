@@ -116,9 +116,8 @@ def _known(prepared: Prepared, penalty: Penalty, pieces: Pieces, point: Point, g
     beta = gamma if gamma.ndim == 1 else np.abs(gamma).max(axis=1)
     names = tuple(n for n, b in zip(design.names, beta) if b != 0)
     selects = not pieces.smooth
-    return Penalised(
-        penalty, 0.5 * sums.deviance / sums.sum_weight + value, point.residual, _freedom(prepared, pieces, gamma, sums, information), selects, names
-    )
+    freedom = _freedom(prepared, pieces, gamma, sums, information)
+    return Penalised(penalty, 0.5 * sums.deviance / sums.sum_weight + value, point.residual, freedom, selects, names)
 
 
 def _concave_value(prepared: Prepared, penalty: Penalty, flat: Array) -> float:

@@ -15,7 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 
-__all__ = ["Column", "Design", "Levels", "Matrix", "Part", "Sparse"]
+__all__ = ["Column", "Design", "Levels", "Matrix", "Part", "Parts", "Sparse"]
 
 Array = np.ndarray[Any, Any]
 Change = Callable[[Array], Array]  # of an array of one value per row
@@ -155,17 +155,21 @@ class Sparse:
 Part = Column | Levels | Sparse
 
 
-class Matrix(Sequence[Column]):
+class Matrix:
     """The columns of a 2-D array of numbers, as views, after the constant if there is one; they are made when they are asked for."""
 
     def __init__(self, values: Array, names: Sequence[str], constant: bool = False) -> None:
         self.values, self.constant = values, constant
         self.names = ("Intercept", *names) if constant else tuple(names)
+        self._columns: tuple[Column, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __iter__(self) -> Iterator[Column]:
+        if self._columns is None:
+            made = map(Column, self.names[self.constant :], self.values.T)
+            self._columns = (Column("Intercept"), *made) if self.constant else tuple(made)
         return iter(self._columns)
 
     @overload
@@ -178,13 +182,11 @@ class Matrix(Sequence[Column]):
         at = range(len(self.names))[at]
         return Column(self.names[at], None if self.constant and at == 0 else self.values[:, at - self.constant])
 
-    @cached_property
-    def _columns(self) -> tuple[Column, ...]:
-        made = map(Column, self.names[self.constant :], self.values.T)
-        return (Column("Intercept"), *made) if self.constant else tuple(made)
-
     def __getstate__(self) -> dict[str, Any]:
-        return {"values": self.values, "names": self.names, "constant": self.constant}
+        return vars(self) | {"_columns": None}
+
+
+Parts = tuple[Part, ...] | Matrix
 
 
 def _maybe(change: Change, values: Array | None) -> Array | None:
@@ -195,7 +197,7 @@ def _maybe(change: Change, values: Array | None) -> Array | None:
 class Design:
     """n rows and p columns, those of the parts side by side; what a fit sees of column j is (x - center[j]) * scale[j]."""
 
-    parts: Sequence[Part]
+    parts: Parts
     rows: int
     center: np.ndarray[Any, np.dtype[np.float64]] | None = None
     scale: np.ndarray[Any, np.dtype[np.float64]] | None = None
@@ -205,7 +207,7 @@ class Design:
         if self._made.get("parts") is not self.parts:  # another design's, which would keep that one's arrays, and these, alive
             object.__setattr__(self, "_made", {"parts": self.parts})
 
-    def of_parts(self, compute: Callable[[Sequence[Part]], Any]) -> Any:
+    def of_parts(self, compute: Callable[[Parts], Any]) -> Any:
         """What ``compute`` makes of the parts: made once for all designs that differ in centre and scale alone."""
         if compute not in self._made:
             self._made[compute] = compute(self.parts)

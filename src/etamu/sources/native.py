@@ -6,14 +6,14 @@ and only the predictor and the two matrix sums are native.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from etamu.core import TYPES, core
-from etamu.design.columns import Column, Design, Matrix, Part
+from etamu.design.columns import Column, Design, Matrix, Parts
 from etamu.families import FAMILIES
 from etamu.links import LINKS, Link, is_power
 from etamu.rows import RowTerms
@@ -30,6 +30,7 @@ _NOTHING: _Column = (0, 0, _ONE, 0, 0.0, 1.0)
 _FAMILIES = ("gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "tweedie", "negative_binomial", "multinomial")
 _LINKS = ("identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", "inverse", "inverse_squared", "sqrt", "power", "softmax")
 INFORMATION = {"expected": 0, "observed": 1, "curved": 2}  # as the core numbers them
+_SEVERAL = 64  # columns from which those of an array are better not made one by one
 _EMPTY = np.empty(0)
 Array = np.ndarray[Any, Any]
 Addresses = tuple[Array, Array]  # address, stride, type and table of each column; its centre and scale
@@ -54,9 +55,9 @@ def _address(values: Array) -> tuple[int, int, int, int] | None:
     return None if kind is None or values.ndim != 1 else (core.address(values), values.strides[0], kind, 0)
 
 
-def _addresses(parts: Sequence[Part]) -> Array | None:
+def _addresses(parts: Parts) -> Array | None:
     """Address, stride, type and table of the single columns among the parts, one row each; None where the core cannot read one."""
-    if isinstance(parts, Matrix):
+    if isinstance(parts, Matrix) and len(parts) > _SEVERAL:
         return _addresses_within(parts)
     columns = [p for p in parts if isinstance(p, Column)]
     where = np.empty((len(columns), 4), dtype=np.int64)
