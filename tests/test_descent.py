@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import etamu as em
 from etamu.core import core, cores
 from etamu.design.columns import Column, Design, Matrix
 from etamu.solvers import standing
@@ -112,6 +113,37 @@ def test_another_matrix_is_not_taken_for_the_last_one():
 
 
 @native
+@pytest.mark.parametrize("apart", [0.0, 1e-9, 1e-8, 1e-7, 1e-6])
+@pytest.mark.parametrize("made", [3, -1])
+def test_columns_nearly_the_same_do_not_hold_a_step_up(apart, made):
+    """Newton's step fails there; sweeps end, or are given up."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(48, 24))
+        X[:, 12] = X[:, 0] + apart * rng.normal(size=48)
+        h, c = X.T @ X / 48, X.T @ (X[:, ::3].sum(axis=1) + rng.normal(size=48)) / 48
+        path = Path(h, c, lambda alpha: 0.0, Bounds.none(24), made)
+        for b, _ in path.solve(np.abs(c).max() * np.geomspace(1, 1e-4, 10), [24] * 10):
+            assert np.isfinite(b).all()
+        assert path.inverse.sweeps < 10 * 30 * 6_000
+
+
+@native
+@pytest.mark.parametrize("made", [3, -1])
+def test_what_stops_at_a_bound_is_there_to_the_last_bit(made):
+    rng = np.random.default_rng(9)
+    h, c = model(rng, 300, 60, np.float64, 0.5)
+    low, high = -rng.uniform(0.1, 0.3, 60) / 3, rng.uniform(0.1, 0.3, 60) / 3
+    stopped = 0
+    for b, off in Path(h, c, lambda alpha: 0.0, Bounds(low, high), made).solve(np.abs(c).max() * np.geomspace(1, 1e-3, 15), [60] * 15):
+        near = (np.abs(b - low) < 1e-9) | (np.abs(b - high) < 1e-9)
+        assert ((b == low) | (b == high))[near].all()
+        assert off < 1e-9 * np.abs(c).max()
+        stopped += near.sum()
+    assert stopped > 50
+
+
+@native
 @given(st.integers(0, 10_000))
 def test_how_a_point_stands_is_the_same_in_numpy(seed):
     rng = np.random.default_rng(seed)
@@ -211,6 +243,13 @@ def test_the_columns_of_an_array_are_those_one_by_one(kind, constant, several, m
         lazy.parts[lazy.width]
     changed = lazy.over(lambda v: v[::-1])
     np.testing.assert_array_equal(Design(changed, 30).block(slice(0, 30)), each.block(np.arange(30)[::-1]))
+
+
+@pytest.mark.parametrize("intercept", [np.True_, np.False_])
+def test_a_numpy_bool_says_whether_there_is_a_constant(intercept):
+    X = np.random.default_rng(2).normal(size=(30, 3))
+    one, other = em.fit(X, X[:, 0], intercept=intercept), em.fit(X, X[:, 0], intercept=bool(intercept))
+    np.testing.assert_array_equal(one.coef, other.coef)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 1000, 200_000])

@@ -1,5 +1,6 @@
 """After a penalty: relaxed refits, debiased estimates, splits, stability, ridge covariances, and what every verb says of a penalised fit."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -626,3 +627,25 @@ def test_a_ridge_of_all_classes_has_no_covariance():
     with pytest.raises(UndefinedStatisticError, match="reference"):
         fit.vcov()
     assert "reference" in str(em.glm("k ~ x0", DATA, family="multinomial").summary()) or fit.predict(DATA).shape[1] == 3
+
+
+def _after_first(penalty):
+    """The same of the columns after the first."""
+    return dataclasses.replace(penalty, weights=penalty.weights[1:]) if penalty.weights is not None else penalty
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+@pytest.mark.parametrize("penalty", [em.ElasticNet(0.05, l1_ratio=0.5, weights=[0, 1, 1, 2]), em.Ridge(0.1), em.Lasso(0.02)])
+def test_constraints_that_do_not_bind_leave_the_degrees_of_freedom_as_they_are(family, penalty):
+    """And those that do take what the bounded coefficient had."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(200, 4))
+    y = rng.poisson(np.exp(0.3 * X[:, 0] - 0.2 * X[:, 1])).astype(float)
+    free = em.fit(X, y, family=family, penalty=penalty)
+    loose = em.fit(X, y, family=family, penalty=penalty, constraints=em.Box(upper=50.0))
+    assert loose.penalised.edf == pytest.approx(free.penalised.edf, rel=1e-8)
+    held = em.fit(X, y, family=family, penalty=penalty, constraints=em.Fixed({"x1": float(free.coef[1])}))
+    rest = em.fit(X[:, 1:], y, family=family, offset=free.coef[1] * X[:, 0], penalty=_after_first(penalty)) if family == "poisson" else None
+    assert held.penalised.edf < free.penalised.edf
+    if rest is not None:
+        assert held.penalised.edf == pytest.approx(rest.penalised.edf, rel=1e-6)

@@ -195,18 +195,27 @@ def _by_programs(built: Ingredients, problem: Problem | Streamed, penalty: Penal
     beta = active.snapped(beta)
     value = 0.5 * solution.sums.deviance / solution.sums.sum_weight + pieces.value(beta)
     names = tuple(n for n, b in zip(built.design.names, beta) if b != 0)
-    known = Penalised(penalty, value, active.dual, _free_directions(pieces, beta, active.matrix), not pieces.smooth, names, constrained=True)
+    to_fit = np.array([scaling.to_fit(column) for column in np.eye(len(beta))]).T
+    information = to_fit.T @ _dense(solution.sums) @ to_fit / solution.sums.sum_weight
+    known = Penalised(penalty, value, active.dual, _free_directions(pieces, beta, active.matrix, information), not pieces.smooth, names, constrained=True)
     reason = f"penalised, under {len(bound.rows)} constraints, of which {len(active)} are active"
     return Solved(scaled, scaling, tuple(range(problem.design.width)), solution, "constrained newton", reason), {"penalised": known, "active": active}
 
 
-def _free_directions(pieces: Pieces, beta: Array, active: Array) -> float:
-    """In how many directions the solution could move with what is active and what is 0 as it is."""
+def _free_directions(pieces: Pieces, beta: Array, active: Array, information: Array) -> float:
+    """In how many directions the solution could move with what is active and what is 0 as it is; tr (H + P)^-1 H in them where the penalty bends."""
+    from scipy.linalg import null_space
+
+    p = len(beta)
+    differences = pieces.differences(np.eye(p))
     zero = (np.abs(pieces.differences(beta)) <= 1e-12) & (pieces.l1 > 0)
-    still = pieces.slopes_of_differences(np.eye(len(beta))) if pieces.chains else np.eye(len(beta))
-    steps = np.linalg.inv(still.T)[zero] if pieces.chains else still[zero]
-    rows = np.vstack([active.reshape(-1, len(beta)), steps])
-    return float(len(beta) - (np.linalg.matrix_rank(rows) if len(rows) else 0))
+    rows = np.vstack([active.reshape(-1, p), differences[zero]])
+    if not (pieces.l2.any() or pieces.quadratic is not None):
+        return float(p - (np.linalg.matrix_rank(rows) if len(rows) else 0))
+    free = null_space(rows) if len(rows) else np.eye(p)
+    bend = differences.T @ (pieces.l2[:, None] * differences) + (0.0 if pieces.quadratic is None else pieces.quadratic)
+    h = free.T @ information @ free
+    return float(np.trace(np.linalg.lstsq(h + free.T @ bend @ free, h, rcond=None)[0]))
 
 
 def refuse_aliased(problem: Problem | Streamed, intercept: bool) -> None:

@@ -60,9 +60,10 @@ def read_arrays(
         raise unknown("missing", missing, ["raise", "drop"])
     if not isinstance(intercept, (bool, np.bool_)):
         raise SpecificationError(f"`intercept` is {intercept!r}; pass True or False.")
+    intercept = bool(intercept)
     if missing == "drop":
         X, y, arrays = drop_rows(X, y, arrays)
-    design = read_matrix(X, names, bool(intercept))
+    design = read_matrix(X, names, intercept)
     if isinstance(X, Design):  # an encoded design says itself whether it has a constant
         intercept = design.constant
     given = arrays["offset"] is not None or arrays["exposure"] is not None

@@ -34,7 +34,7 @@ template <class T> bool Descent<T>::newton_at_once() {
         for (size_t i = 0; i < found.size(); ++i) move[size_t(kept.members[i])] = found[i];
     }
     resting = false;
-    if (too_close()) return compare(), newton_by_turns();
+    if (too_close() || kept.made != f.made) return compare(), newton_by_turns();
     std::vector<double> first;
     for (int turn = 0;; ++turn) {
         std::vector<int> stops;
@@ -47,6 +47,7 @@ template <class T> bool Descent<T>::newton_at_once() {
     find_image();
     if (!holds()) {
         kept.made = -1;  // no digits are left
+        ends.clear();
         return compare(), newton_by_turns();
     }
     if (!first.empty() && !descends()) return cut_short(first);
@@ -92,6 +93,7 @@ template <class T> bool Descent<T>::let_go(const std::vector<int>& stops) {
             double at = b[j] + move[size_t(j)];
             stopped(j, &at);
             back[t] = at - (b[j] + move[size_t(j)]);
+            ends.emplace_back(j, at);
         }
         for (int t = 0; t < count; ++t) {
             double y = 0;

@@ -4,6 +4,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 #include "core.hpp"
 #include "inverse.hpp"
@@ -30,7 +31,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
     Descent(const Quadratic& f, Inverse& kept)
         : f(f), h(static_cast<const T*>(f.h)), m(f.size), b(f.b), q(f.q), alone(size_t(f.size), 1), kept(kept), inverse{kept, h, f.ld, f.l2, f.made, f.crew} {
         const bool fewer = kept.place.size() > size_t(m);  // others than those it knows, whatever they call themselves
-        if (kept.version != f.version || fewer) inverse.clear(m), kept.version = f.version;
+        if (kept.version != f.version || fewer) inverse.clear(m), kept.version = f.version, kept.close = false;
         kept.place.resize(size_t(m), -1);
         kept.ridge.resize(size_t(m), 0.0);
         if (f.groups) bound_groups();
@@ -54,6 +55,7 @@ template <class T> struct Descent {  // over a matrix of T: half the size is rea
     std::vector<int> support, missing, gone;  // what the inverse lacks of the support, and has beyond it
     std::vector<char> inside;
     std::vector<double> move, image;   // of the step: how far each coordinate goes, and H times that
+    std::vector<std::pair<int, double>> ends;  // coordinates that stop on the way, and where: to the last bit
     std::vector<double> step, found, sums, matrix, triangle, scale;
 
     void find_support();

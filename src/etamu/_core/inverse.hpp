@@ -302,6 +302,7 @@ template <class T> struct Inverted {
             own[t] = 0;
         }
         batch.count = small_inverse(a, count, own, kept, batch.m);
+        if (batch.count < count) v.made = -1;  // it has lost its digits
         for (int t = 0; t < batch.count; ++t) {
             batch.who[t] = v.members[size_t(n + kept[t])];
             if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);

@@ -96,7 +96,7 @@ template <class T> bool Descent<T>::without(const std::vector<int>& stops) {
 }
 
 template <class T> void Descent<T>::precondition() {
-    found.resize(step.size());
+    found.resize(step.size());  // one vector, which needs no zeros beyond its end
     if (!kept.close) return inverse.times(step.data(), 1, int64_t(step.size()), found.data());
     const int s = int(step.size());
     for (int i = 0; i < s; ++i) found[size_t(i)] = step[size_t(i)] * scale[size_t(i)];
@@ -189,6 +189,7 @@ template <class T> bool Descent<T>::stopped(int j, double* at) const {
 template <class T> bool Descent<T>::newton() {
     find_support();
     compare();
+    ends.clear();
     ++kept.steps;
     return current() ? newton_at_once() : newton_by_turns();
 }
@@ -204,7 +205,7 @@ template <class T> bool Descent<T>::newton_by_turns() {
         std::vector<int> stops;
         std::vector<double> back;
         double at = 0;
-        for (int j : kept.members) if (stopped(j, &at)) stops.push_back(j), back.push_back(at - (b[j] + move[size_t(j)]));
+        for (int j : kept.members) if (stopped(j, &at)) stops.push_back(j), back.push_back(at - (b[j] + move[size_t(j)])), ends.emplace_back(j, at);
         if (stops.empty()) break;
         if (turn == 0) first = move, first_image = image;
         if (turn == TURNS) return cut_short(first, first_image);
@@ -219,7 +220,8 @@ template <class T> bool Descent<T>::newton_by_turns() {
 
 // Make the step
 template <class T> void Descent<T>::go() {
-    for (int j : support) b[j] = std::abs(b[j] + move[size_t(j)]) <= 1e-15 * std::abs(b[j]) ? 0.0 : b[j] + move[size_t(j)];
+    for (int j : support) b[j] += move[size_t(j)];
+    for (const auto& [j, at] : ends) b[j] = at;
     for (int k = 0; k < m; ++k) q[k] += image[size_t(k)];
 }
 

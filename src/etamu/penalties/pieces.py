@@ -23,10 +23,9 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 class Columns:
     """The coefficients that a penalty meets: their names, the columns of each term, and the spread of each column.
 
-    ``several`` maps the name of a term (a factor, a spline, a single column) to the positions of its columns, where it is not said each that is not
-    free being one of its own; ``free`` are positions that
-    no penalty touches (the intercept); ``spread`` (p,) the columns' standard deviations; ``chains`` the levels of each factor in treatment
-    coding, in their order from the base on (and, where that is not the first, back from it).
+    ``several`` maps the name of a term (a factor, a spline, a single column) to the positions of its columns; without it every column that is not
+    free is a term.  ``free`` are positions that no penalty touches (the intercept); ``spread`` (p,) the columns' standard deviations; ``chains`` the
+    levels of each factor in treatment coding, in their order from the base on (and, where that is not the first, back from it).
     """
 
     names: tuple[str, ...]
