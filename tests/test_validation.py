@@ -145,6 +145,18 @@ def test_ridge_paths_have_effective_degrees_of_freedom_and_begin_where_nothing_i
     assert path.alphas[0] > path.best("aic") > path.alphas[-1]
 
 
+def test_the_degrees_of_freedom_of_a_wide_ridge_path_are_those_at_each_solution():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 80))
+    y = (rng.random(400) < 1 / (1 + np.exp(-2 * X[:, 0] - X[:, 1]))).astype(float)
+    path = em.glm_path(X=X, y=y, family="binomial", l1_ratio=0, alphas=[1, 0.1, 0.01])
+    A = np.column_stack([np.ones(400), X])
+    for alpha, coef, intercept, df in zip(path.alphas, path.coefs, path.intercepts, path.df, strict=True):
+        mu = 1 / (1 + np.exp(-X @ coef - intercept))
+        H = A.T @ ((mu * (1 - mu))[:, None] * A) / 400
+        assert df == pytest.approx(np.trace(np.linalg.solve(H + alpha * np.diag([0.0] + [1.0] * 80), H)), rel=1e-6)
+
+
 @pytest.mark.parametrize("regime", [0, 10**9])
 def test_progress_is_told_of_every_alpha_of_every_fold_and_may_stop_it(regime, monkeypatch):
     monkeypatch.setattr(regimes, "_COLUMNWISE", regime)

@@ -110,7 +110,8 @@ class Gramwise:
                 if decrease <= floor:
                     return step, True
                 continue
-            renew, left = decrease > _SLOW * before if step > 1 else not self.wide, floor if self._fresh else min(floor, max(_CLOSER * abs(now), 1e-300))
+            renew = decrease > _SLOW * before if step > 1 else not self.wide
+            left = floor if self._fresh else min(floor, max(_CLOSER * abs(now), 1e-300))
             if not self._advance(pieces, d, by, linear, now, renew and decrease > floor):
                 if self._fresh:
                     return step, decrease <= 1e3 * floor
