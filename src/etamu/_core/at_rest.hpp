@@ -65,12 +65,12 @@ template <class T> bool Descent<T>::let_in() {
     if (batch.count < count) return compare(), false;
     std::vector<double> others(size_t(batch.others), 0.0), by;
     const auto add = [&](int t, double times) {
-        const double* u = &batch.u[size_t(t * batch.at)];
+        const double* u = batch.u.data() + t * batch.at;
         for (int k = 0; k < batch.others; ++k) others[size_t(k)] += times * u[k];
     };
     for (int t = 0; t < count; ++t) by.push_back(b[missing[size_t(t)]] - b_at_rest[size_t(missing[size_t(t)])]), add(t, by.back());
     std::vector<double> left(size_t(count), 0.0);  // of their slopes, once the others have answered to what they have moved
-    for (int t = 0; t < count; ++t) left[size_t(t)] = steep(missing[size_t(t)]) - dot(&batch.g[size_t(t * batch.at)], others.data(), batch.others);
+    for (int t = 0; t < count; ++t) left[size_t(t)] = steep(missing[size_t(t)]) - dot(batch.g.data() + t * batch.at, others.data(), batch.others);
     for (int t = 0; t < count; ++t) {
         double x = 0;
         for (int r = 0; r < count; ++r) x -= batch.m[t * BATCH + r] * left[size_t(r)];
@@ -98,7 +98,7 @@ template <class T> bool Descent<T>::let_go(const std::vector<int>& stops) {
         for (int t = 0; t < count; ++t) {
             double y = 0;
             for (int r = 0; r < count; ++r) y += batch.m[t * BATCH + r] * back[r];
-            const double* u = &batch.u[size_t(t * batch.at)];
+            const double* u = batch.u.data() + t * batch.at;
             for (int k = 0; k < batch.others; ++k) move[size_t(kept.members[size_t(k)])] += y * u[k];
             move[size_t(batch.who[t])] += back[t];
         }

@@ -247,12 +247,12 @@ template <class T> struct Inverted {
         int kept[BATCH];
         for (int t = 0; t < count; ++t) {
             own[t] = entry(in[t], in[t]);
-            for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = entry(in[t], in[r]) - dot(&g[size_t(t * at)], &u[size_t(r * at)], n);
+            for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = entry(in[t], in[r]) - dot(g.data() + t * at, u.data() + r * at, n);
         }
         batch.count = small_inverse(a, count, own, kept, batch.m, &v.least);
         for (int t = 0; t < batch.count; ++t) {
             batch.who[t] = in[kept[t]];
-            if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);
+            if (kept[t] != t) std::copy(u.data() + kept[t] * at, u.data() + kept[t] * at + n, u.data() + t * at);
         }
         if (!batch.count) return;
         update(u.data(), batch.m, batch.count, at, 1.0, batch.mu);
@@ -297,7 +297,7 @@ template <class T> struct Inverted {
         int kept[BATCH];
         for (int t = 0; t < count; ++t) {
             const double* p = row(n + t);
-            std::copy(p, p + n, &u[size_t(t * at)]);
+            std::copy(p, p + n, u.data() + t * at);
             for (int r = 0; r <= t; ++r) a[t * BATCH + r] = a[r * BATCH + t] = p[n + r];
             own[t] = 0;
         }
@@ -305,7 +305,7 @@ template <class T> struct Inverted {
         if (batch.count < count) v.made = -1;  // it has lost its digits
         for (int t = 0; t < batch.count; ++t) {
             batch.who[t] = v.members[size_t(n + kept[t])];
-            if (kept[t] != t) std::copy(&u[size_t(kept[t] * at)], &u[size_t(kept[t] * at)] + n, &u[size_t(t * at)]);
+            if (kept[t] != t) std::copy(u.data() + kept[t] * at, u.data() + kept[t] * at + n, u.data() + t * at);
         }
         for (int t = 0; t < count; ++t) v.place[size_t(v.members[size_t(n + t)])] = -1;
         v.members.resize(size_t(n));
