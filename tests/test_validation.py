@@ -145,6 +145,35 @@ def test_ridge_paths_have_effective_degrees_of_freedom_and_begin_where_nothing_i
     assert path.alphas[0] > path.best("aic") > path.alphas[-1]
 
 
+@pytest.mark.parametrize("folds_", [2, 5, "time", "only train", "labels"])
+@pytest.mark.parametrize("kind", ["F", "C", "float32", "sparse", "formula"])
+@pytest.mark.parametrize("penalty", [em.ElasticNet(1.0, 0.5), em.Ridge(), em.MCP()])
+def test_folds_of_least_squares_share_the_sums_of_their_rows(folds_, kind, penalty, monkeypatch):
+    rng = np.random.default_rng(5)
+    X, w, o = rng.normal(size=(150, 7)), rng.choice([0.0, 1.0, 2.5], 150), rng.normal(size=150)
+    y = X[:, 0] - X[:, 3] + o + rng.normal(size=150)
+    fold = {
+        "time": em.folds(150, 4, time=rng.normal(size=150)),
+        "only train": np.where(rng.random(150) < 0.3, -1, rng.integers(0, 3, 150)),
+        "labels": rng.integers(0, 4, 150),
+    }.get(folds_, folds_)
+    if kind == "formula":
+        table = {"y": y, "f": rng.choice(list("abc"), 150), "x": X[:, 0], "z": X[:, 3]}
+        given = {"formula": "y ~ f + x * z", "data": table}
+    else:
+        from scipy import sparse
+
+        layout = {"F": np.asfortranarray, "C": np.ascontiguousarray, "float32": np.float32, "sparse": sparse.csr_array}[kind]
+        given = {"X": layout(X), "y": y}
+    more = {"weights": w, "offset": o, "folds": fold, "penalty": penalty, "n_alphas": 8}
+    together = em.cross_validate(**given, **more)
+    monkeypatch.setattr(validation, "_shared", lambda *_: None)
+    apart = em.cross_validate(**given, **more)
+    np.testing.assert_allclose(together.fold_metric, apart.fold_metric, rtol=1e-7)
+    np.testing.assert_array_equal(together.fold_weight, apart.fold_weight)
+    np.testing.assert_allclose(together.path.coefs, apart.path.coefs, atol=1e-8)
+
+
 def test_the_degrees_of_freedom_of_a_wide_ridge_path_are_those_at_each_solution():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 80))

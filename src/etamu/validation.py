@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from etamu.core import cores
-from etamu.design.columns import Column, Design
+from etamu.design.columns import Column, Design, Sparse
 from etamu.errors import NotEnoughDataError, SpecificationError, chosen
 from etamu.families import Family, resolve_family
 from etamu.folding import Folding, read_folds
@@ -29,6 +29,7 @@ from etamu.solvers.points import Point
 from etamu.sources import native
 from etamu.sources.access import Access, is_narrow, open_columns
 from etamu.sources.problem import Problem
+from etamu.sources.regrouped import MOST, SharedRows, is_table, of_rows
 from etamu.sources.shared import over_rows, side_by_side
 from etamu.sources.streamed import Streamed
 
@@ -240,9 +241,20 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
         most = columns.threads if columns.whole else 1
         found = side_by_side(count, lambda k, own: follow(prepared.among(Access(columns.among(own), parts[k](problem, 0))), k), columns.threads, most)
         found.append(whole)
+    elif isinstance(problem, Problem) and prepared.quadratic and (shared := _shared(problem, fold, prepared)) is not None:
+        found = side_by_side(count + 1, lambda k, own: follow(prepared.over(shared.of(k)), k), 1, 1)
     else:
         found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective), k), prepared.control.threads)
     return found[count], [np.array([prepared.coefficients(point) for point in points]) for points in found[:count]]
+
+
+def _shared(problem: Problem, fold: Folding, prepared: Prepared) -> SharedRows | None:
+    """Of least squares, whose sums every fold asks for at one point: each row is summed once."""
+    trains = [fold.trains(k, 0, problem.rows) for k in range(fold.count)]
+    sparse = any(isinstance(part, Sparse) for part in problem.design.parts)  # whose rows cannot be looked up
+    if sparse or problem.within is not None or fold.count >= MOST or not all(k.any() for k in trains):
+        return None
+    return SharedRows(problem, [*trains, np.ones(problem.rows, dtype=bool)], prepared.control.threads)
 
 
 def _fold_by_fold(problem: Problem, fold: Folding) -> tuple[Problem, Any]:
@@ -250,13 +262,10 @@ def _fold_by_fold(problem: Problem, fold: Folding) -> tuple[Problem, Any]:
 
     As it is where its columns are not held by everybody, or cannot be looked up in any order.
     """
-    if not is_narrow(problem) or problem.within is not None or not all(_is_table(part) for part in problem.design.parts):
+    if not is_narrow(problem) or problem.within is not None or not all(is_table(part) for part in problem.design.parts):
         return problem, slice(None)
     order = np.argsort(_codes([fold.held(k, 0, problem.rows) for k in range(fold.count)]), kind="stable").astype(np.int32)
-    parts = tuple(part if part.values is None else Column(part.name, order, part.values) for part in problem.design.parts if isinstance(part, Column))
-    fields = {name: getattr(problem, name) for name in ("y", "weight", "offset", "frequency")}
-    fields = {name: None if values is None else np.asarray(values)[order] for name, values in fields.items()}
-    return problem.change(design=replace(problem.design, parts=parts), **fields), order
+    return of_rows(problem, order), order
 
 
 def _codes(held: list[Array]) -> Array:
@@ -265,13 +274,6 @@ def _codes(held: list[Array]) -> Array:
     for k, own in enumerate(held):
         code[own] = k
     return code
-
-
-def _is_table(part: Any) -> bool:
-    """Whether the values of a column can be looked up by the number of a row as they lie."""
-    if not isinstance(part, Column) or part.values is None:
-        return isinstance(part, Column)
-    return part.table is None and part.values.dtype == np.float64 and part.values.strides == (8,)
 
 
 def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judge: Judge) -> tuple[Array, Array]:
