@@ -20,6 +20,7 @@ from etamu.penalties.pieces import Pieces
 from etamu.penalty_bounds import NotBoundsError, read_bounds
 from etamu.penalty_columns import columns_of
 from etamu.solvers.base import Control, Solution, Status, Step
+from etamu.solvers.linalg import effective_df
 from etamu.solvers.points import Point
 from etamu.sources.problem import Problem
 from etamu.sources.streamed import Streamed, open_source
@@ -139,7 +140,7 @@ def _freedom(prepared: Prepared, pieces: Pieces, gamma: Array, sums: Sums, infor
     if information is None or len(information) != len(used):  # one that is free may be 0
         information = _information_of(prepared, pieces, gamma, used, sums)
     h = information / sums.sum_weight
-    return float(np.trace(np.linalg.lstsq(h + p, h, rcond=None)[0])) - spare
+    return effective_df(h, p) - spare
 
 
 def _quadratic_part(pieces: Pieces) -> Array:
@@ -210,12 +211,11 @@ def _free_directions(pieces: Pieces, beta: Array, active: Array, information: Ar
     differences = pieces.differences(np.eye(p))
     zero = (np.abs(pieces.differences(beta)) <= 1e-12) & (pieces.l1 > 0)
     rows = np.vstack([active.reshape(-1, p), differences[zero]])
-    if not (pieces.l2.any() or pieces.quadratic is not None):
+    if not pieces.bends:
         return float(p - (np.linalg.matrix_rank(rows) if len(rows) else 0))
     free = null_space(rows) if len(rows) else np.eye(p)
     bend = differences.T @ (pieces.l2[:, None] * differences) + (0.0 if pieces.quadratic is None else pieces.quadratic)
-    h = free.T @ information @ free
-    return float(np.trace(np.linalg.lstsq(h + free.T @ bend @ free, h, rcond=None)[0]))
+    return effective_df(free.T @ information @ free, free.T @ bend @ free)
 
 
 def refuse_aliased(problem: Problem | Streamed, intercept: bool) -> None:

@@ -37,6 +37,7 @@ __all__ = ["CrossValidation", "cross_validate"]
 
 Array = np.ndarray[Any, Any]
 Judge = Callable[[Problem, Array, Array, Array], Array]
+_COPIED = 50_000_000  # numbers that are copied to be summed fold by fold, at most
 METRICS = ("deviance", "mse", "mae", "misclassification", "auc")
 
 
@@ -242,7 +243,7 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
         found = side_by_side(count, lambda k, own: follow(prepared.among(Access(columns.among(own), parts[k](problem, 0))), k), columns.threads, most)
         found.append(whole)
     elif isinstance(problem, Problem) and prepared.quadratic and (shared := _shared(problem, fold, prepared)) is not None:
-        found = side_by_side(count + 1, lambda k, own: follow(prepared.over(shared.of(k)), k), 1, 1)
+        found = [follow(prepared.over(shared.of(k)), k) for k in range(count + 1)]
     else:
         found = over_rows(problem, parts, lambda k, objective: follow(prepared.over(objective), k), prepared.control.threads)
     return found[count], [np.array([prepared.coefficients(point) for point in points]) for points in found[:count]]
@@ -250,9 +251,10 @@ def _solved(prepared: Prepared, fold: Folding, alphas: Array) -> tuple[list[Poin
 
 def _shared(problem: Problem, fold: Folding, prepared: Prepared) -> SharedRows | None:
     """Of least squares, whose sums every fold asks for at one point: each row is summed once."""
-    trains = [fold.trains(k, 0, problem.rows) for k in range(fold.count)]
-    sparse = any(isinstance(part, Sparse) for part in problem.design.parts)  # whose rows cannot be looked up
-    if sparse or problem.within is not None or fold.count >= MOST or not all(k.any() for k in trains):
+    parts, trains = problem.design.parts, [fold.trains(k, 0, problem.rows) for k in range(fold.count)]
+    if problem.within is not None or fold.count >= MOST or not all(k.any() for k in trains) or any(isinstance(part, Sparse) for part in parts):
+        return None
+    if problem.rows * problem.design.width > _COPIED and not all(map(is_table, parts)):  # memory for another copy of the columns is not ours to take
         return None
     return SharedRows(problem, [*trains, np.ones(problem.rows, dtype=bool)], prepared.control.threads)
 

@@ -6,7 +6,7 @@
 namespace {
 using namespace etamu;
 
-constexpr double DEPENDENT = 1e-14; // the same below which no factor has any
+constexpr double DEPENDENT = 1e-14; // share of a coordinate's own length below which no factor has any digits
 constexpr int MOST_TURNS = 200;     // of conjugate gradients
 constexpr double PATIENCE = 0.1;    // share of what new coordinates would cost the inverse that sweeps may cost which might send them back
 

@@ -73,6 +73,11 @@ class Pieces:
         """Whether the penalty is quadratic."""
         return not self.groups and not self.l1.any()
 
+    @property
+    def bends(self) -> bool:
+        """Whether some of the penalty is quadratic."""
+        return bool(self.l2.any()) or self.quadratic is not None
+
     def differences(self, b: Array) -> Array:
         """D of b."""
         if not self.chains:

@@ -90,7 +90,7 @@ class _Task:
             found = factorise(self.penalised(sums))
         if found is None and self.rows.equal.any():
             found = factorise(with_equations(self.penalised(sums), self.rows))
-        if found is None and not (self.pieces.l2.any() or self.pieces.quadratic is not None):
+        if found is None and not self.pieces.bends:
             found = factorise(self.run(Request(b, 2, "expected", form="factor")))
             found = replace(found, target=None) if isinstance(found, Factorised) and found.pivot > 1e-20 else None
         found = damped(self.penalised(sums)) if found is None else found

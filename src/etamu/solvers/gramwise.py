@@ -15,6 +15,7 @@ import numpy as np
 
 from etamu.penalties.pieces import Pieces
 from etamu.solvers.descent import Bounds, Descender, Groups, distances
+from etamu.solvers.linalg import effective_df
 from etamu.solvers.points import Point, relative
 from etamu.sums import Arrow, Objective, Request, Sums
 
@@ -181,7 +182,7 @@ class Gramwise:
         """The fit of what has no l1 or group penalty, everything else being 0: where the path begins."""
         selected = self._selected() & (self.bounds.nearest(np.zeros(len(self.b))) == 0)
         held = np.where(selected, 1e250, 0.0)  # so dear that nothing moves
-        pieces = self.pieces if self.pieces.l2.any() or self.pieces.quadratic is not None else self.pieces.times(0.0)
+        pieces = self.pieces if self.pieces.bends else self.pieces.times(0.0)
         self.b = np.where(selected, 0.0, self.b)
         left, self.left = self.left, 1e-20
         self.solve(Pieces(held, pieces.l2, chains=self.pieces.chains, quadratic=pieces.quadratic))
@@ -213,14 +214,14 @@ class Gramwise:
 
     def _freedom(self, pieces: Pieces) -> float | None:
         """Tr (H + P)^-1 H of a quadratic penalty alone; nan where that would take longer than the fit."""
-        if pieces.l1.any() or pieces.groups or not (pieces.l2.any() or pieces.quadratic is not None):
+        if pieces.l1.any() or pieces.groups or not pieces.bends:
             return None
         if len(pieces.l1) > _FREEDOM_MOST or not len(self.h):
             return math.nan
         if not self._fresh:
             self._look(self.b)
         model, l2 = self._with_quadratic(pieces)
-        return float(np.trace(np.linalg.lstsq(model + np.diag(l2), self.h, rcond=None)[0]))
+        return effective_df(self.h, model - self.h + np.diag(l2))
 
     def at(self, alpha: float, last: float | None = None) -> Point:
         """The solution at alpha."""

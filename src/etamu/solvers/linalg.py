@@ -10,7 +10,18 @@ import numpy as np
 from etamu.core import core, cores
 from etamu.sums import Arrow, Sums
 
-__all__ = ["SINGULAR", "Factorised", "FactorisedArrow", "aliased_columns", "aliased_of_gram", "damped", "dependent_columns", "factorise", "ridged"]
+__all__ = [
+    "SINGULAR",
+    "Factorised",
+    "FactorisedArrow",
+    "aliased_columns",
+    "aliased_of_gram",
+    "damped",
+    "dependent_columns",
+    "effective_df",
+    "factorise",
+    "ridged",
+]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -286,3 +297,8 @@ def _dependent(gram: Array, length: Array, tolerance: float) -> Array:
         row = rest[j, j + 1 :] / rest[j, j]
         rest[j + 1 :, j + 1 :] -= np.multiply.outer(rest[j, j + 1 :], row)
     return gone
+
+
+def effective_df(information: Array, bend: Array) -> float:
+    """Tr (H + P)^-1 H: the degrees of freedom that a quadratic penalty with the second derivative P leaves."""
+    return float(np.trace(np.linalg.lstsq(information + bend, information, rcond=None)[0]))

@@ -31,16 +31,16 @@ class SharedRows:
         self.patterns, self.threads = patterns.tolist(), threads
         order, ends = np.argsort(group, kind="stable").astype(np.int32), np.cumsum(np.bincount(group, minlength=len(patterns)))
         self.groups = [of_rows(problem, rows) for rows in np.split(order, ends[:-1])]
-        self.last: tuple[bytes, int, list[Sums]] | None = None
+        self.last: tuple[tuple[Any, ...], list[Sums]] | None = None
 
     def of(self, k: int) -> Objective:
         """The sums over the rows that the k-th knows."""
 
         def answer(request: Request) -> Sums:
-            key = request.beta.tobytes()
-            if self.last is None or self.last[:2] != (key, request.order):
-                self.last = key, request.order, [Memory(part, self.threads).sum(request) for part in self.groups]
-            return reduce(add, (sums for pattern, sums in zip(self.patterns, self.last[2], strict=True) if pattern >> k & 1))
+            asked = request.beta.tobytes(), request.order, request.information, request.arithmetic, request.form
+            if self.last is None or self.last[0] != asked:
+                self.last = asked, [Memory(part, self.threads).sum(request) for part in self.groups]
+            return reduce(add, (sums for pattern, sums in zip(self.patterns, self.last[1], strict=True) if pattern >> k & 1))
 
         return answer
 
