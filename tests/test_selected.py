@@ -649,3 +649,13 @@ def test_constraints_that_do_not_bind_leave_the_degrees_of_freedom_as_they_are(f
     assert held.penalised.edf < free.penalised.edf
     if rest is not None:
         assert held.penalised.edf == pytest.approx(rest.penalised.edf, rel=1e-6)
+
+
+def test_a_summary_of_estimates_only_does_not_speak_of_standard_errors_within_constraints():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(200, 3))
+    y = X[:, 0] + rng.normal(size=200)
+    lasso = str(em.fit(X, y, penalty=em.Lasso(0.05), constraints=em.Box(upper=0.5)).summary())
+    assert "active constraints: x1 <= 0.5" in lasso
+    assert "within them" not in lasso
+    assert "standard errors are within them" in str(em.fit(X, y, constraints=em.Box(upper=0.5)).summary())

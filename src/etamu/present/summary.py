@@ -213,7 +213,7 @@ def _notes(fit: Fit) -> list[str]:
     elif fit.bias is not None:
         notes.append(f"bias-reduced estimates ({fit.bias})")
     if fit.active is not None:
-        notes.append(_constraints(fit.active))
+        notes.append(_constraints(fit.active, _shrunk(fit)))
     if fit.diverging:
         notes.append("diverging: " + _listed(fit.diverging))
     if fit.aliased:
@@ -242,11 +242,12 @@ def _penalty(fit: Fit) -> list[str]:
     return [first, "estimates are shrunk towards zero, and the covariance is the posterior one, phi (H + P)^-1, under the normal prior that the penalty is"]
 
 
-def _constraints(active: Any) -> str:
-    """Which constraints hold with equality, and what the standard errors are then."""
+def _constraints(active: Any, estimates_only: bool) -> str:
+    """Which constraints hold with equality, and what the standard errors are then, if there are any."""
     if not len(active):
         return "constraints: none is active"
-    return f"active constraints: {_listed(tuple(row.description for row in active))}; standard errors are within them"
+    told = f"active constraints: {_listed(tuple(row.description for row in active))}"
+    return told if estimates_only else f"{told}; standard errors are within them"
 
 
 def _listed(names: tuple[str, ...], most: int = 12) -> str:
