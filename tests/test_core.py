@@ -104,8 +104,9 @@ def test_columns_that_are_suspects(seed):
         seen.forget(np.flatnonzero(rng.random(p) < 0.02))
     out = rng.random(p) < 0.8
     share = rng.uniform(0.5, 2)
-    likely = seen.promising(out, threshold, share)
-    np.testing.assert_array_equal(likely, np.flatnonzero(out & (seen.known > share * threshold) & (seen.known < np.inf)))
+    likely, known = seen.promising(v, out, threshold, share), seen.of >= 0
+    part = np.abs(seen.vectors[seen.of[known]] @ v) / seen.squares[seen.of[known]] * seen.known[known]
+    np.testing.assert_array_equal(likely, np.flatnonzero(known & out)[(part > share * threshold[known])[out[known]]])
     found = seen.suspects(v, out, threshold, 1.0)
     np.testing.assert_array_equal(found, np.flatnonzero(out & ~(seen._reach(v) <= threshold)))
     assert not set(np.flatnonzero(out & (np.abs(v[:n] @ X) > threshold + 1e-12))) - set(found)

@@ -194,11 +194,13 @@ def test_columns_alike_are_told_by_the_core_as_by_numpy(numbers, case, monkeypat
 
 @native
 def test_points_and_columns_of_other_sizes_are_refused():
-    three, four = np.zeros(3), np.zeros(4)
+    three, four, none = np.zeros(3), np.zeros(4), np.full(3, -1, dtype=np.int32)
     with pytest.raises(ValueError, match="sizes differ"):
         core.standing(three, three, 1.0, three, three, three, three, four)
     with pytest.raises(ValueError, match="sizes differ"):
-        core.promising(three, np.zeros(3, dtype=bool), four, 1.0, np.zeros(4, dtype=np.int32))
+        core.promising(three, np.zeros((1, 3)), np.zeros(1), three, none, np.zeros(3, dtype=bool), four, 1.0, 1, np.zeros(4, dtype=np.int32))
+    with pytest.raises(ValueError, match="no such vector"):
+        core.promising(three, np.zeros((1, 3)), np.zeros(1), three, none + 2, np.zeros(3, dtype=bool), three, 1.0, 1, np.zeros(4, dtype=np.int32))
     with pytest.raises(ValueError, match="sizes differ"):
         core.alike(np.zeros((3, 3)), 0, four, 0.9)
     with pytest.raises(ValueError, match="sizes differ"):

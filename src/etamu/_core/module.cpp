@@ -26,6 +26,7 @@ using namespace nb::literals;
 using namespace etamu;
 using Array = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
 using Given = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Found = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;  // one place more than there can be
 using Mask = nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -288,6 +289,17 @@ static void share(int threads, int64_t count, int64_t stretch, void (*work)(void
     shared_out(count, stretch, threads, [&](int64_t first, int64_t last) { work(context, first, last); });
 }
 
+// Whether what is known of columns fits: `sizes` are those of arrays with an entry for each
+static void check_seen(const char* name, const Array& v, const Matrix& vectors, const Array& squares, std::initializer_list<size_t> sizes, const Wanted& of, const Mask& out, const Found& found) {
+    const size_t p = out.size();
+    bool fit = v.size() == vectors.shape(1) && squares.size() == vectors.shape(0) && of.size() == p && found.size() > p;
+    for (size_t size : sizes) fit = fit && size == p;
+    if (!fit) throw std::invalid_argument(std::string(name) + ": sizes differ");
+    uint32_t most = 0;
+    for (size_t j = 0; j < p; ++j) most = std::max(most, uint32_t(of.data()[j] + 1));
+    if (most > squares.size()) throw std::invalid_argument(std::string(name) + ": no such vector");
+}
+
 template <class M> static int descend(Inverse& kept, M h, int size, Array b, Array q, Array l1, Array l2, Array low, Array high, Wanted start, Wanted member, Array weight, double tolerance, int most, int64_t version, int64_t made, int threads) {
     const size_t m = size_t(size);
     for (const Array* a : {&b, &q, &l1, &l2, &low, &high}) if (a->size() < m) throw std::invalid_argument("descend: sizes differ");
@@ -451,22 +463,22 @@ NB_MODULE(_native, m) {
         })
         .def_ro("steps", &Inverse::steps).def_ro("sweeps", &Inverse::sweeps).def_rw("least", &Inverse::least);
     m.def("rows_at", &rows_at);
-    m.def("suspects", [](Array v, Matrix vectors, Array squares, Array known, Wanted of, Array lengths, Mask out, Given l1, double alpha, int threads, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
-        const size_t p = out.size();
-        if (v.size() != vectors.shape(1) || squares.size() != vectors.shape(0)) throw std::invalid_argument("suspects: sizes differ");
-        for (size_t size : {known.size(), of.size(), lengths.size(), l1.size()}) if (size != p) throw std::invalid_argument("suspects: sizes differ");
-        if (found.size() <= p) throw std::invalid_argument("suspects: sizes differ");
-        uint32_t most = 0;
-        for (size_t j = 0; j < p; ++j) most = std::max(most, uint32_t(of.data()[j] + 1));
-        if (most > squares.size()) throw std::invalid_argument("suspects: no such vector");
+    m.def("suspects", [](Array v, Matrix vectors, Array squares, Given known, Wanted of, Given lengths, Mask out, Given l1, double alpha, int threads, Found found) {
+        check_seen("suspects", v, vectors, squares, {known.size(), lengths.size(), l1.size()}, of, out, found);
         nb::gil_scoped_release release;
-        return suspects(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), known.data(), of.data(), lengths.data(),
-                        out.data(), l1.data(), alpha, int64_t(p), threads, found.data());
+        const Along along(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), threads);
+        return suspects(along, known.data(), of.data(), lengths.data(), out.data(), l1.data(), alpha, int64_t(out.size()), threads, found.data());
     }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
+    m.def("promising", [](Array v, Matrix vectors, Array squares, Given known, Wanted of, Mask out, Given l1, double share, int threads, Found found) {
+        check_seen("promising", v, vectors, squares, {known.size(), l1.size()}, of, out, found);
+        nb::gil_scoped_release release;
+        const Along along(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), threads);
+        return promising(along, known.data(), of.data(), out.data(), l1.data(), share, int64_t(out.size()), found.data());
+    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("note", [](Wanted index, nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> products, double share,
                      nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> lost, double length, int place, Array known,
                      nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> of, nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> users,
-                     Given l1, double alpha, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
+                     Given l1, double alpha, Found found) {
         const size_t p = known.size();
         if (products.size() != index.size() || found.size() <= index.size() || lost.size() != p || of.size() != p || l1.size() != p) throw std::invalid_argument("note: sizes differ");
         for (size_t i = 0; i < index.size(); ++i)
@@ -479,12 +491,6 @@ NB_MODULE(_native, m) {
         const Standing s = standing(b.data(), score.data(), share, l1.data(), l2.data(), least.data(), low.data(), high.data(), int64_t(b.size()));
         return std::make_tuple(s.penalty, s.away, s.square, s.idle);
     });
-    // Columns left out of which more than `share` times their l1 is known, as of when they were last scanned
-    m.def("promising", [](Given known, Mask out, Given l1, double share, nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> found) {
-        const size_t p = out.size();
-        if (known.size() != p || l1.size() != p || found.size() <= p) throw std::invalid_argument("promising: sizes differ");
-        return promising(known.data(), out.data(), l1.data(), share, int64_t(p), found.data());
-    }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("alike", &alike_of<Matrix>);
     m.def("alike", &alike_of<Floats>);
     m.def("descend", &descend<Matrix>);

@@ -8,6 +8,7 @@ using namespace etamu;
 
 constexpr double DEPENDENT = 1e-14; // share of a coordinate's own length below which no factor has any digits
 constexpr int MOST_TURNS = 200;     // of conjugate gradients
+constexpr int TURN = 32;            // coordinates of which a new inverse costs as much as one turn
 constexpr double PATIENCE = 0.1;    // share of what new coordinates would cost the inverse that sweeps may cost which might send them back
 
 template <class T> void Descent<T>::find_support() {
@@ -135,7 +136,7 @@ template <class T> double Descent<T>::slopes() {
 // Moves the inverse's coordinates to where the model is least, by conjugate gradients: the inverse may be that of an older matrix, and one step suffices
 // where it is not.  Whether that was reached.
 template <class T> bool Descent<T>::solve() {
-    const int bearable = 4 + int(kept.members.size()) / 8;
+    const int bearable = 4 + int(kept.members.size()) / TURN;
     if (kept.debt > bearable && !kept.close) renew();
     size_t s = kept.members.size();
     double far = slopes(), before = 0;
@@ -161,7 +162,7 @@ template <class T> bool Descent<T>::solve() {
         for (size_t i = 0; i < s; ++i) move[size_t(kept.members[i])] += t * along[i];
         for (int k = 0; k < m; ++k) image[size_t(k)] += t * by[size_t(k)];
         before = now;
-        kept.debt += turn > 1;
+        ++kept.debt;
         far = slopes();
     }
     return true;

@@ -8,19 +8,30 @@
 
 namespace etamu {
 
-// With v = c u + r for the vector u at which a column was last scanned, |x'v| <= |c| known + |r| |x|.  Fills `found`; how many.
-inline int64_t suspects(const Kernels& kernels, const double* v, const double* vectors, const double* squares, int64_t count, int64_t rows, const double* known,
-                        const int32_t* of, const double* lengths, const bool* out, const double* l1, double alpha, int64_t columns, int threads, int32_t* found) {
+// What v has along each of some vectors u: v = c u + r.  Entry k + 1 is of the k-th of them; the first is of none.
+struct Along {
+    std::vector<double> c, r;  // |c| and the length of r
+
+    Along(const Kernels& kernels, const double* v, const double* vectors, const double* squares, int64_t count, int64_t rows, int threads)
+        : c(size_t(count + 1), 0.0), r(size_t(count + 1), 0.0) {
+        const double own = kernels.dot(v, v, rows);
+        shared_out(count, 8, count * rows > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
+            for (int64_t k = first; k < last; ++k) {
+                const double product = kernels.dot(vectors + k * rows, v, rows), by = product / std::max(squares[k], 1e-300);
+                c[size_t(k + 1)] = std::abs(by);
+                r[size_t(k + 1)] = std::sqrt(std::max(own - by * product, 0.0)) + 1e-7 * std::sqrt(own);
+            }
+        });
+    }
+};
+
+// With the vector u at which a column was last scanned, |x'v| <= |c| known + |r| |x|.  Fills `found`; how many.
+inline int64_t suspects(const Along& v, const double* known, const int32_t* of, const double* lengths, const bool* out, const double* l1, double alpha, int64_t columns,
+                        int threads, int32_t* found) {
     constexpr int64_t STRETCH = 2048;
-    const double own = kernels.dot(v, v, rows);
-    std::vector<double> c(size_t(count + 1), INFINITY), r(size_t(count + 1), 0.0);  // what is not known can reach anything
-    shared_out(count, 8, count * rows > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
-        for (int64_t k = first; k < last; ++k) {
-            const double product = kernels.dot(vectors + k * rows, v, rows), by = product / std::max(squares[k], 1e-300);
-            c[size_t(k + 1)] = std::abs(by);
-            r[size_t(k + 1)] = std::sqrt(std::max(own - by * product, 0.0)) + 1e-7 * std::sqrt(own);
-        }
-    });
+    std::vector<double> c = v.c;
+    const std::vector<double>& r = v.r;
+    c[0] = INFINITY;  // what is not known can reach anything
     const int64_t stretches = (columns + STRETCH - 1) / STRETCH;
     std::vector<int64_t> many(size_t(stretches), 0);
     std::vector<int32_t> near(size_t(stretches * (STRETCH + 1)));  // each stretch has room for one more than there are columns
@@ -59,12 +70,13 @@ inline int64_t note(const int32_t* index, int64_t count, const double* products,
     return n;
 }
 
-// Of the columns that are out, those known to have more than `share` times their l1.  Fills `found`; how many.
-inline int64_t promising(const double* known, const bool* out, const double* l1, double share, int64_t columns, int32_t* found) {  // room as above
+// Of the columns that are out, those that have more than `share` times their l1 of v as far as that lies along what they were last scanned with.
+// Fills `found`; how many.
+inline int64_t promising(const Along& v, const double* known, const int32_t* of, const bool* out, const double* l1, double share, int64_t columns, int32_t* found) {
     int64_t n = 0;
-    for (int64_t j = 0; j < columns; ++j) {
+    for (int64_t j = 0; j < columns; ++j) {  // room as above
         found[n] = int32_t(j);
-        n += out[j] & (known[j] > share * l1[j]) & (known[j] < INFINITY);
+        n += out[j] & (of[j] >= 0) & (v.c[size_t(of[j] + 1)] * known[j] > share * l1[j]);
     }
     return n;
 }

@@ -6,17 +6,9 @@
 #include "arrow.hpp"
 #include "core.hpp"
 #include "memory.hpp"
+#include "thin.hpp"
 
 namespace etamu {
-
-// Sparse columns (CSC); without values every entry is 1.
-struct SparseColumns {
-    const int64_t* start = nullptr;
-    const int32_t* row = nullptr;
-    const double* value = nullptr;
-    int64_t columns = 0;
-    double at(int64_t e) const { return value ? value[e] : 1.0; }
-};
 
 class Wide {
   public:
@@ -68,7 +60,7 @@ class Wide {
             std::vector<int64_t> at;  // of the dense ones
             for (int64_t i = first; i < last; ++i) {
                 const int64_t j = wanted[i] - int64_t(dense.size());
-                if (j >= 0 || narrow) out[i] = j < 0 ? 0.0 : sparse_dot(j, v);  // of columns held as floats alone nothing is kept to be scanned
+                if (j >= 0 || narrow) out[i] = j < 0 ? 0.0 : sparse.dot(j, v);  // of columns held as floats alone nothing is kept to be scanned
                 else at.push_back(i);
             }
             const int64_t end = int64_t(at.size());
@@ -90,7 +82,7 @@ class Wide {
             x.reserve(size_t(padded));
             for (int64_t i = first; i < last; ++i) {
                 const int64_t j = wanted[i];
-                if (j >= int64_t(dense.size())) { out[i] = sparse_dot(j - int64_t(dense.size()), v); continue; }
+                if (j >= int64_t(dense.size())) { out[i] = sparse.dot(j - int64_t(dense.size()), v); continue; }
                 read(j, x.get());
                 out[i] = kernels.dot(x.get(), v, rows);
             }
@@ -114,6 +106,7 @@ class Wide {
             active.push_back(wanted[i]);
             places.push_back(here ? next : nullptr);
             floats.push_back(here ? small : nullptr);
+            thin_at.push_back(here ? -1 : thin.take(sparse, wanted[i] - int64_t(dense.size())));
             if (here) next += apart, small += apart;
         }
         shared_out(count, 4, threads, [&](int64_t first, int64_t last) {
@@ -128,7 +121,7 @@ class Wide {
 
     // x'v of each member
     void score(const int32_t* member, size_t count, const double* v, int threads, double* out) const {
-        shared_out(int64_t(count), 4, rows * int64_t(count) > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
+        shared_out(int64_t(count), 64, rows * int64_t(count) > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
             for (int64_t i = first; i < last; ++i) out[i] = column_dot(member[i], v);
         });
     }
@@ -141,8 +134,7 @@ class Wide {
             if (b[i] == 0) continue;
             const size_t own = size_t(member[i]);
             if (places[own]) { x.push_back(places[own]); f.push_back(b[i]); continue; }
-            const int64_t j = active[own] - int64_t(dense.size());
-            for (int64_t e = sparse.start[j]; e < sparse.start[j + 1]; ++e) out[sparse.row[e]] += b[i] * sparse.at(e);
+            thin.add(thin_at[own], b[i], out);
         }
         shared_out(rows, std::max<int64_t>(256, (rows / 64 + 63) / 64 * 64), rows * int64_t(x.size()) > 20000 ? threads : 1, [&](int64_t first, int64_t last) {
             const double* by = f.data();
@@ -199,6 +191,8 @@ class Wide {
     std::vector<Aligned<float>> own_floats;
     std::vector<double*> places;  // where the columns taken lie, null for sparse ones
     std::vector<float*> floats;   // and their copies
+    Thin thin;                    // the sparse ones
+    std::vector<int32_t> thin_at; // which of these each is
     int64_t piece = 0, stride = 0;  // rows of a panel, and entries to the next one, where the copies lie in panels
 
     void read(int64_t j, double* to) const {
@@ -239,15 +233,7 @@ class Wide {
         bool stored = true;
         for (int i = 0; i < count; ++i) x.push_back(at[size_t(member[i])]), stored = stored && x.back();
         if (stored && rows > TALL) return gram_of_tall(x, weight, kernel, count, first, threads, g, ld);
-        if (!stored) {
-            shared_out(count - first, 1, threads, [&](int64_t a, int64_t) {
-                const int i = count - 1 - int(a);  // the longest rows first
-                std::vector<double> sums(size_t(i + 1));
-                mixed_row(member, i, w, sums.data());
-                for (int j = 0; j <= i; ++j) g[i * ld + j] = G(sums[size_t(j)]);
-            });
-            return;
-        }
+        if (!stored) return gram_of_mixed(at, weight, w, kernel, member, count, first, threads, g, ld);
         const int stretch = count > 200 ? 48 : 24;
         shared_out(count, stretch, count * int64_t(count - first) > 2000 ? threads : 1, [&](int64_t low, int64_t high) {
             const int from = std::max(first, int(low)), width = int(high - low);
@@ -255,6 +241,43 @@ class Wide {
             kernel(x.data(), piece_of(), stride, weight, rows, from, count, int(low), int(high), sums.data() - int64_t(from) * width - low, width);
             for (int i = from; i < count; ++i)
                 for (int64_t j = low; j < std::min<int64_t>(high, i + 1); ++j) g[i * ld + j] = G(sums[size_t(i - from) * size_t(width) + size_t(j - low)]);
+        });
+    }
+
+    // Where some of the columns are sparse: the others with each other as above, and all with these by their entries
+    template <class C, class W, class G>
+    void gram_of_mixed(const std::vector<C*>& at, const W* weight, const double* w, Gram<C, W> kernel,
+                       const int32_t* member, int count, int first, int threads, G* g, int64_t ld) const {
+        std::vector<int32_t> full, full_member, few, few_thin;  // positions among the members, and what is there
+        int full_before = 0;
+        for (int i = 0; i < count; ++i) {
+            if (thin_at[size_t(member[i])] >= 0) { few.push_back(i), few_thin.push_back(thin_at[size_t(member[i])]); continue; }
+            full_before += i < first;
+            full.push_back(i), full_member.push_back(member[i]);
+        }
+        const int solid = int(full.size());
+        if (full_before < solid) {
+            std::vector<G> own(size_t(solid) * size_t(solid));
+            gram_over(at, weight, w, kernel, full_member.data(), solid, full_before, threads, own.data(), solid);
+            for (int i = full_before; i < solid; ++i) for (int j = 0; j <= i; ++j) g[full[size_t(i)] * ld + full[size_t(j)]] = own[size_t(i) * size_t(solid) + size_t(j)];
+        }
+        const Thin::ByRow some = thin.by_row(few_thin, rows);
+        shared_out(count - first, 8, threads, [&](int64_t low, int64_t high) {
+            std::vector<double> wx(size_t(solid ? rows : 0)), sums(few.size());
+            for (int i = count - int(high); i < count - int(low); ++i) {  // the longest rows first
+                const size_t own = size_t(member[i]);
+                const int32_t k = thin_at[own];
+                const auto before = std::lower_bound(few.begin(), few.end(), i + 1) - few.begin();
+                if (k < 0) {
+                    for (int64_t r = 0; r < rows; ++r) wx[size_t(r)] = w[r] * double(at[own][r]);
+                    for (std::ptrdiff_t f = 0; f < before; ++f) g[i * ld + few[size_t(f)]] = G(thin.dot(few_thin[size_t(f)], wx.data()));
+                    continue;
+                }
+                std::fill(sums.begin(), sums.begin() + before, 0.0);
+                thin.meet(k, w, some, int32_t(before) - 1, sums.data());
+                for (std::ptrdiff_t f = 0; f < before; ++f) g[i * ld + few[size_t(f)]] = G(sums[size_t(f)]);
+                for (int f = 0; f < solid && full[size_t(f)] < i; ++f) g[i * ld + full[size_t(f)]] = G(thin.dot(k, w, at[size_t(full_member[size_t(f)])]));
+            }
         });
     }
 
@@ -380,25 +403,8 @@ class Wide {
         return nothing(reinterpret_cast<const double*>(w.data) + first, last - first);
     }
 
-    double sparse_dot(int64_t j, const double* v) const {
-        double s = 0;
-        for (int64_t e = sparse.start[j]; e < sparse.start[j + 1]; ++e) s += sparse.at(e) * v[sparse.row[e]];
-        return s;
-    }
     double column_dot(int64_t i, const double* v) const {
-        return places[size_t(i)] ? kernels.dot(places[size_t(i)], v, rows) : sparse_dot(active[size_t(i)] - int64_t(dense.size()), v);
-    }
-    void mixed_row(const int32_t* member, int i, const double* w, double* g) const {
-        static thread_local std::vector<double> wx;
-        wx.assign(size_t(padded), 0.0);
-        const size_t own = size_t(member[i]);
-        if (places[own]) {
-            for (int64_t k = 0; k < rows; ++k) wx[size_t(k)] = w[k] * places[own][k];
-        } else {
-            const int64_t j = active[own] - int64_t(dense.size());
-            for (int64_t e = sparse.start[j]; e < sparse.start[j + 1]; ++e) wx[size_t(sparse.row[e])] += w[sparse.row[e]] * sparse.at(e);
-        }
-        for (int j = 0; j <= i; ++j) g[j] = column_dot(member[j], wx.data());
+        return places[size_t(i)] ? kernels.dot(places[size_t(i)], v, rows) : thin.dot(thin_at[size_t(i)], v);
     }
 };
 

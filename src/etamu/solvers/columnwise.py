@@ -252,7 +252,7 @@ class Columnwise:
         expected = alpha if last is None else max(alpha - _GROWTH * (last - alpha), 0.5 * alpha)
         if self.access.tall:
             expected = SOON * alpha
-        self.take(self.seen.promising(self.out, self.pieces.l1, expected))  # by what was known when they were last scanned: below they are looked at again
+        self.take(self.seen.promising(self.v, self.out, self.pieces.l1, expected))
         steps, fine = 0, True
         while True:
             made, fine = self.solve_working(alpha * self.l1, alpha * self.l2)

@@ -39,18 +39,22 @@ class Seen:
         found = np.empty(len(out) + 1, dtype=np.int32)
         return found[: core.suspects(v, self.vectors, self.squares, self.known, self.of, self.lengths, out, l1, alpha, cores(), found)]
 
-    def promising(self, out: Array, l1: Array, share: float) -> Array:
-        """The columns that are ``out`` of which more than ``share`` times their l1 is known, as of when they were last scanned."""
+    def promising(self, v: Array, out: Array, l1: Array, share: float) -> Array:
+        """The columns that are ``out`` which have more than ``share`` times their l1 of v, as far as that lies along what they were last scanned with."""
         if core is None:
-            return np.flatnonzero(out & (self.known > share * l1) & (self.known < math.inf))
+            known = np.where(self.of < 0, 0.0, self.known)
+            return np.flatnonzero(out & (np.abs(self._along(v))[self.of] * known > share * l1))
         found = np.empty(len(out) + 1, dtype=np.int32)
-        return found[: core.promising(self.known, out, l1, share, found)].astype(np.int64)
+        return found[: core.promising(v, self.vectors, self.squares, self.known, self.of, out, l1, share, cores(), found)].astype(np.int64)
+
+    def _along(self, v: Array) -> Array:
+        """How much of each vector remembered v has."""
+        return np.asarray((self.vectors @ v) / np.maximum(self.squares, 1e-300))
 
     def _reach(self, v: Array) -> Array:
         """A bound on each column's inner product with v."""
-        products, own = self.vectors @ v, float(v @ v)
-        c = products / np.maximum(self.squares, 1e-300)
-        r = np.sqrt(np.maximum(own - c * products, 0.0)) + 1e-7 * math.sqrt(own)
+        c, own = self._along(v), float(v @ v)
+        r = np.sqrt(np.maximum(own - c * c * self.squares, 0.0)) + 1e-7 * math.sqrt(own)
         return np.where(self.of < 0, math.inf, np.abs(c)[self.of] * np.where(self.of < 0, 0.0, self.known) + r[self.of] * self.lengths)
 
     def now(self, v: Array, index: Array, products: Array, share: float, l1: Array, alpha: float) -> Array:
