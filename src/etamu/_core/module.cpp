@@ -473,7 +473,7 @@ NB_MODULE(_native, m) {
         check_seen("promising", v, vectors, squares, {known.size(), l1.size()}, of, out, found);
         nb::gil_scoped_release release;
         const Along along(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), threads);
-        return promising(along, known.data(), of.data(), out.data(), l1.data(), share, int64_t(out.size()), found.data());
+        return promising(along, known.data(), of.data(), out.data(), l1.data(), share, int64_t(out.size()), threads, found.data());
     }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("note", [](Wanted index, nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> products, double share,
                      nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> lost, double length, int place, Array known,

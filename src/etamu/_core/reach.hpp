@@ -25,24 +25,16 @@ struct Along {
     }
 };
 
-// With the vector u at which a column was last scanned, |x'v| <= |c| known + |r| |x|.  Fills `found`; how many.
-inline int64_t suspects(const Along& v, const double* known, const int32_t* of, const double* lengths, const bool* out, const double* l1, double alpha, int64_t columns,
-                        int threads, int32_t* found) {
+// Fills `found`, which has room for one more than there are columns, with those that a test finds; how many.
+template <class Test> int64_t sought(int64_t columns, int threads, int32_t* found, Test test) {
     constexpr int64_t STRETCH = 2048;
-    std::vector<double> c = v.c;
-    const std::vector<double>& r = v.r;
-    c[0] = INFINITY;  // what is not known can reach anything
     const int64_t stretches = (columns + STRETCH - 1) / STRETCH;
     std::vector<int64_t> many(size_t(stretches), 0);
-    std::vector<int32_t> near(size_t(stretches * (STRETCH + 1)));  // each stretch has room for one more than there are columns
+    std::vector<int32_t> near(size_t(stretches * (STRETCH + 1)));
     shared_out(stretches, 1, stretches > 2 ? threads : 1, [&](int64_t s, int64_t) {
         int32_t* to = near.data() + s * (STRETCH + 1);
         int64_t n = 0;
-        for (int64_t j = s * STRETCH, end = std::min(columns, j + STRETCH); j < end; ++j) {
-            const size_t by = size_t(of[j] + 1);
-            to[n] = int32_t(j);
-            n += out[j] & !(c[by] * known[j] + r[by] * lengths[j] <= alpha * l1[j]);
-        }
+        for (int64_t j = s * STRETCH, end = std::min(columns, j + STRETCH); j < end; ++j) to[n] = int32_t(j), n += test(j);
         many[size_t(s)] = n;
     });
     int64_t n = 0;
@@ -51,6 +43,23 @@ inline int64_t suspects(const Along& v, const double* known, const int32_t* of, 
         n += many[size_t(s)];
     }
     return n;
+}
+
+// Columns that are out whose product with v could be more than alpha times their l1: with the vector u at which one was last scanned, it is at
+// most |c| known + |r| |x|, and what is not known, which is infinity, can be anything.
+inline int64_t suspects(const Along& v, const double* known, const int32_t* of, const double* lengths, const bool* out, const double* l1, double alpha, int64_t columns,
+                        int threads, int32_t* found) {
+    std::vector<double> c = v.c;
+    c[0] = 1;
+    return sought(columns, threads, found, [&](int64_t j) {
+        const size_t by = size_t(of[j] + 1);
+        return out[j] & !(c[by] * known[j] + v.r[by] * lengths[j] <= alpha * l1[j]);
+    });
+}
+
+// Columns that are out and have more than `share` times their l1 of v, as far as that lies along what they were last scanned with.
+inline int64_t promising(const Along& v, const double* known, const int32_t* of, const bool* out, const double* l1, double share, int64_t columns, int threads, int32_t* found) {
+    return sought(columns, threads, found, [&](int64_t j) { return out[j] & (of[j] >= 0) & (v.c[size_t(of[j] + 1)] * known[j] > share * l1[j]); });
 }
 
 // The columns `index` have those products with the vector of that place, times `share`, to within `lost` times its length: that is known of them now.
@@ -66,17 +75,6 @@ inline int64_t note(const int32_t* index, int64_t count, const double* products,
         ++users[place];
         found[n] = j;
         n += known[j] > alpha * l1[j];
-    }
-    return n;
-}
-
-// Of the columns that are out, those that have more than `share` times their l1 of v as far as that lies along what they were last scanned with.
-// Fills `found`; how many.
-inline int64_t promising(const Along& v, const double* known, const int32_t* of, const bool* out, const double* l1, double share, int64_t columns, int32_t* found) {
-    int64_t n = 0;
-    for (int64_t j = 0; j < columns; ++j) {  // room as above
-        found[n] = int32_t(j);
-        n += out[j] & (of[j] >= 0) & (v.c[size_t(of[j] + 1)] * known[j] > share * l1[j]);
     }
     return n;
 }

@@ -110,12 +110,13 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
-    """Columns of a scipy sparse matrix, held by rows (CSR: indptr, indices, data)."""
+    """Columns of a scipy sparse matrix, held by rows (CSR: indptr, indices, data), and by columns too (CSC) where they came so."""
 
     names: tuple[str, ...]
     indptr: Array
     indices: Array
     data: Array
+    columns: tuple[Array, Array, Array] | None = None
 
     def read(self, rows: slice | Array, out: Array) -> None:
         out[:] = 0.0
@@ -137,7 +138,7 @@ class Sparse:
         return Sparse(tuple(self.names[j] for j in index), kept.indptr, kept.indices, kept.data)
 
     def over(self, change: Change) -> Sparse:
-        return replace(self, indptr=change(self.indptr), indices=change(self.indices), data=change(self.data))
+        return replace(self, indptr=change(self.indptr), indices=change(self.indices), data=change(self.data), columns=None)
 
     def non_finite(self, rows: slice) -> dict[str, Array]:
         a, b = self.indptr[rows.start], self.indptr[min(rows.stop, len(self.indptr) - 1)]

@@ -42,10 +42,11 @@ def _sparse(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequ
     width = matrix.shape[1]
     if expected is not None and width != len(expected):
         raise LengthError(f"`new` has {width} columns but the model has {len(expected)}: {', '.join(expected[:10])}.")
-    shown = [f"x{j + 1}" for j in range(width)] if names is None else [str(n) for n in names]
+    shown = [f"x{j}" for j in range(1, width + 1)] if names is None else [str(n) for n in names]
     if len(shown) != width:
         raise LengthError(f"`names` has length {len(shown)} but X has {width} columns; pass one name per column.")
-    part = Sparse(tuple(shown), matrix.indptr, matrix.indices, matrix.data.astype(np.float64, copy=False))
+    columns = (X.indptr, X.indices, X.data) if getattr(X, "format", "") == "csc" and X.has_canonical_format else None
+    part = Sparse(tuple(shown), matrix.indptr, matrix.indices, matrix.data.astype(np.float64, copy=False), columns)
     return Design((Column("Intercept"), part) if intercept else (part,), matrix.shape[0])
 
 
@@ -67,7 +68,7 @@ def _of_array(X: Any, names: Sequence[str] | None, intercept: bool, expected: Se
         raise LengthError(f"`new` has {width} columns but the model has {len(expected)}: {', '.join(expected[:10])}.")
     if names is not None and (isinstance(names, str) or not hasattr(names, "__len__")):
         raise SpecificationError(f"`names` is a {type(names).__name__}; pass one name per column.")
-    shown = [f"x{j + 1}" for j in range(width)] if names is None else [str(n) for n in names]
+    shown = [f"x{j}" for j in range(1, width + 1)] if names is None else [str(n) for n in names]
     if len(shown) != width:
         raise LengthError(f"`names` has length {len(shown)} but X has {width} columns; pass one name per column.")
     if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8 and array.dtype != np.float16 and array.dtype.isnative:

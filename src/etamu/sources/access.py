@@ -412,6 +412,8 @@ def _levels(part: Levels, rows: int) -> tuple[Array, Array, Array | None]:
 def _sparse(part: Sparse, rows: int) -> tuple[Array, Array, Array]:
     from scipy.sparse import csr_array
 
+    if part.columns is not None:
+        return (*part.columns[:2], np.asarray(part.columns[2], dtype=float))
     columns = csr_array((part.data, part.indices, part.indptr), shape=(rows, len(part.names))).tocsc()
     columns.sum_duplicates()
     return columns.indptr, columns.indices, np.asarray(columns.data, dtype=float)
