@@ -239,11 +239,11 @@ def test_held_out_rows_are_predicted_alike(n, p, alphas, count):
     design = Design(Matrix(rng.standard_normal((n, p)), [f"x{j}" for j in range(p)], constant=True), n)
     fold = rng.integers(-1, count, n)
     held, beta = [fold == k for k in range(count)], [rng.standard_normal((p + 1, alphas)) for _ in range(count)]
-    every = validation._at_once(design, held, beta)
-    if every is None:
+    found = validation._at_once(design, held, beta)
+    if found is None:
         pytest.skip("the core was not built")
-    for own, eta in zip(held, validation._block_by_block(design, held, beta), strict=True):
-        np.testing.assert_allclose(every[own], eta, rtol=0, atol=1e-12)
+    for eta, expected in zip(found, validation._block_by_block(design, held, beta), strict=True):
+        np.testing.assert_allclose(eta, expected, rtol=0, atol=1e-12)
     assert validation._at_once(design, [held[0], *held], [beta[0], *beta]) is None
 
 

@@ -302,16 +302,17 @@ def _judged(problem: Problem | Streamed, fold: Folding, betas: list[Array], judg
 def _predictors(part: Problem, held: list[Array], beta: list[Array], classes: tuple[int, ...]) -> list[Array]:
     """For each fold the predictors of its rows at each alpha, (rows, n_alphas) or (rows, n_alphas, classes)."""
     plain = replace(part.design, center=None, scale=None)
-    every = _at_once(plain, held, beta)
-    joined = _block_by_block(plain, held, beta) if every is None else [every[rows] for rows in held]
+    joined = _at_once(plain, held, beta)
+    if joined is None:
+        joined = _block_by_block(plain, held, beta)
     if part.offset is not None:
         offset = np.asarray(part.offset, dtype=float)
         joined = [eta + offset[rows, None] for eta, rows in zip(joined, held)]
     return [eta.reshape(len(eta), -1, *classes) for eta in joined]
 
 
-def _at_once(plain: Design, held: list[Array], beta: list[Array]) -> Array | None:
-    """The predictors of every row by the one fold that holds it, or None where several do or the core cannot read the columns."""
+def _at_once(plain: Design, held: list[Array], beta: list[Array]) -> list[Array] | None:
+    """The predictors by the core, or None where several folds hold a row or it cannot read the columns."""
     if np.sum(held, axis=0).max(initial=0) > 1:
         return None
     return native.predictors(plain, _codes(held), np.array(beta), cores())

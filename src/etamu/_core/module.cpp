@@ -528,10 +528,20 @@ NB_MODULE(_native, m) {
         }
         return true;
     }, nb::arg(), nb::arg(), nb::arg().noconvert());
-    // What rows are predicted to be by the coefficients of the folds that they are of: beta is (folds, columns, how many), out (rows, how many)
-    m.def("predict", [](const Where& columns, const Fit& fit, Wanted fold, nb::ndarray<double, nb::ndim<3>, nb::c_contig, nb::device::cpu> beta, int threads, Matrix out) {
+    // What rows are predicted to be by the coefficients of the folds that they are of, -1 being none: beta is (folds, columns, how many), and out has for
+    // one fold after another (how many, its rows)
+    m.def("predict", [](const Where& columns, const Fit& fit, Wanted fold, nb::ndarray<double, nb::ndim<3>, nb::c_contig, nb::device::cpu> beta, int threads, Array out) {
         const size_t folds = beta.shape(0), p = columns.shape(0), many = beta.shape(2), rows = fold.size();
-        if (beta.shape(1) != p || out.shape(0) != rows || out.shape(1) != many) throw std::invalid_argument("predict: sizes differ");
+        std::vector<int64_t> size(folds, 0), begin(folds, 0);
+        std::vector<int64_t> place(rows);  // of each row among those of its fold
+        for (size_t k = 0; k < rows; ++k) {
+            if (fold.data()[k] < 0) continue;
+            if (size_t(fold.data()[k]) >= folds) throw std::invalid_argument("predict: no such fold");
+            place[k] = size[size_t(fold.data()[k])]++;
+        }
+        int64_t total = 0;
+        for (size_t f = 0; f < folds; ++f) begin[f] = total * int64_t(many), total += size[f];
+        if (beta.shape(1) != p || int64_t(out.size()) != total * int64_t(many)) throw std::invalid_argument("predict: sizes differ");
         const std::vector<Column> read = to_columns(columns, fit);
         const size_t wide = (many + size_t(active->lanes) - 1) / size_t(active->lanes) * size_t(active->lanes);
         std::vector<double> padded(folds * p * wide, 0.0);
@@ -542,7 +552,12 @@ NB_MODULE(_native, m) {
             const int count = int(last - first);
             std::vector<double> x(p * size_t(count)), four(4 * p), found(size_t(count) * wide);
             active->predict(read.data(), int(p), first, count, fold.data() + first, int(folds), padded.data(), int64_t(wide), x.data(), four.data(), found.data());
-            for (int k = 0; k < count; ++k) std::copy(found.data() + size_t(k) * wide, found.data() + size_t(k) * wide + many, out.data() + size_t(first + k) * many);
+            for (int k = 0; k < count; ++k) {
+                const int32_t f = fold.data()[first + k];
+                if (f < 0) continue;
+                double* to = out.data() + begin[size_t(f)] + place[size_t(first + k)];
+                for (size_t s = 0; s < many; ++s) to[int64_t(s) * size[size_t(f)]] = found[size_t(k) * wide + s];
+            }
         });
     }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     // Row j of `out` are stretches of column j, `apart` from the beginning of one to that of the next

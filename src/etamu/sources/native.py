@@ -108,17 +108,19 @@ def thin(design: Design, stretches: int, stretch: int, apart: int, threads: int)
     return out.T
 
 
-def predictors(design: Design, fold: Array, beta: Array, threads: int) -> Array | None:
-    """Eta of each row by the coefficients of its fold, (rows, how many); ``beta`` is (folds, p, how many), and rows of no fold, -1, get anything.
+def predictors(design: Design, fold: Array, beta: Array, threads: int) -> list[Array] | None:
+    """Eta of the rows of each fold by its coefficients, (rows, how many); ``beta`` is (folds, p, how many), and rows of fold -1 are nobody's.
 
     None where the core cannot read the design.
     """
     columns = None if core is None or not design.single else addresses(design)
     if columns is None:
         return None
-    out = np.zeros((design.rows, beta.shape[2]))
+    folds, _, many = beta.shape
+    ends = np.cumsum(np.bincount(fold[fold >= 0], minlength=folds)) * many
+    out = np.empty(int(ends[-1]))
     core.predict(*columns, fold, np.ascontiguousarray(beta), threads, out)
-    return out
+    return [part.reshape(many, -1).T for part in np.split(out, ends[:-1])]
 
 
 class Plan:
