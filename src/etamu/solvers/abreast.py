@@ -28,6 +28,7 @@ _LEFT = 1e-11  # share of the objective that may be left above its minimum
 _NOW = 0.9  # share of its threshold from which a column is expected in the model where no smaller alpha follows
 _DEAR = 1e250  # a threshold that keeps a coefficient 0
 _START_LEFT, _START_STEPS = 1e-4, 4  # share of the objective that steps by a sample's model may leave, and how many there are at most
+_PER_COLUMN, _WORTH, _PART = 100, 48, 8  # rows in a part of them per column of the model, columns from which that many parts are worth it, and how many at most
 _FAILURES = 3  # searches along a step that find nothing lower, after which a site ends
 
 
@@ -119,8 +120,11 @@ class Abreast:
             soon |= size > (_NOW if self.alone else SOON) * site.l1
         soon |= needed
         for site in sorted(sites, key=lambda s: s.stale):  # those that need it newer than others come first
+            if model.part > 1 and site.stale < self.stale:  # steps by a part of the rows have stalled
+                model.finer()
             if not len(model) or self._staleness(site) > site.stale:
-                model.renew(site.place.rows.h, np.flatnonzero(soon), site.stale)
+                wanted = np.flatnonzero(soon)
+                model.renew(site.place.rows.h, wanted, site.stale, self._part(len(wanted)))
                 self.made_at = site.place.rows if model.fresh else None
                 return
         missing = needed.copy()
@@ -135,6 +139,12 @@ class Abreast:
         model.grow(sites[-1].place.rows.h, np.flatnonzero(soon))
         if model.fresh:  # it did not suit those columns, and was made anew
             self.made_at = sites[-1].place.rows
+
+    def _part(self, size: int) -> int:
+        """Of one run of rows in how many a model of so many columns is made: a few steps more by it cost less than what it saves."""
+        if not self.alone or self.constant or size == 0:
+            return 1
+        return max(1, min(self.access.rows // (_PER_COLUMN * size), size // _WORTH, _PART))
 
     def _modelled(self) -> Array:
         """Which columns the model has."""
@@ -232,7 +242,7 @@ class Abreast:
         self._staleness(site)
         tolerance, tight = accuracy(floor, len(self.model), site.before, self.constant)
         step = step_by(self.model, self.descender, site.place.b, self._slope(site), site.l1, site.l2, self.bounds, tolerance)
-        if self.descender.least() < COARSE and self.model.exactly():
+        if self.descender.least() < COARSE and self.model.finer():
             return False
         if tight and not step.decrease > floor:
             site.fine = math.isfinite(step.decrease)
@@ -250,7 +260,7 @@ class Abreast:
             trial.t *= 0.5
             if trial.t < 1e-12:
                 site.trial, site.stale, site.failed = None, 0.0, site.failed + 1
-                if trial.fresh or self.constant or site.failed > _FAILURES:
+                if (trial.fresh and self.model.part == 1) or self.constant or site.failed > _FAILURES:
                     site.fine = trial.step.decrease <= 1e3 * floor
             return
         site.place, site.value, site.trial, site.compared = place, value, None, (None, 0.0, 1.0)

@@ -20,6 +20,8 @@ Array = np.ndarray[Any, Any]
 _IDLE = 1.2  # columns of the model over those that it needs, beyond which it is made of these alone
 _ALIKE = 1e-5  # how far from 1 the correlation of two columns is that floats tell apart
 _SOME = 500  # rows that tell how stale row weights are
+_RUN = 1024  # neighbouring rows that a model of a part of them takes or leaves: what the core reads at once
+_FAIR = 2.0  # how many times its share of the weight such a part may have, or lack
 
 
 class Lent(Protocol):
@@ -49,12 +51,13 @@ class ColumnModel:
     """``gram`` has a row for each of the columns taken that ``index`` names, in its upper left corner.
 
     ``version`` is another one whenever those columns are in another order, ``made`` whenever numbers that were there are others; ``factor`` is what
-    the row weights have swollen by, and ``fresh`` says that they are those of now.
+    the row weights have swollen by, and ``fresh`` says that they are those of now.  It is of one run of rows in ``part``, standing for all.
     """
 
     def __init__(self, source: Grams) -> None:
         self.source, self.version, self.made, self.factor, self.fresh = source, 0, 0, 1.0, False
         self.shared = False  # whether others use the numbers too
+        self.part, self.of_all = 1, False  # whether it has to be of all rows
         self.numbers: Any = np.float32
         self.clear()
 
@@ -80,6 +83,14 @@ class ColumnModel:
         self.clear()
         return True
 
+    def finer(self) -> bool:
+        """From now on by all rows if it was of a part of them, else by doubles, beginning with no column; whether it was not so already."""
+        if self.part == 1:
+            return self.exactly()
+        self.of_all, self.part = True, 1
+        self.clear()
+        return True
+
     def __len__(self) -> int:
         return len(self.index)
 
@@ -93,8 +104,8 @@ class ColumnModel:
             self.drift, self.factor = self._compared(self.some, h)
         return self.drift
 
-    def renew(self, h: Array, needed: Array, stale: float) -> None:
-        """A model of the columns needed, at the row weights h, or one lent that is not staler than that."""
+    def renew(self, h: Array, needed: Array, stale: float, part: int = 1) -> None:
+        """A model of the columns needed, at the row weights h, or one lent that is not staler than that; of one run of rows in ``part`` if these will do."""
         if stale > 0 and self.borrow(h, needed, stale):
             return
         more = np.setdiff1d(needed, self.index)
@@ -103,13 +114,25 @@ class ColumnModel:
         else:
             self.index, self.version = needed.astype(np.int32), self.version + 1
         self.weight, self.some = h / self.source.sum_weight, self.few(h)
+        self.part = part if part > 1 and not self.of_all and self._thin(part) else 1
         self.made, self.lengths = self.made + 1, np.zeros(0)
         self._room(len(self), 0)
         self.source.gram(self.weight, self.index, 0, self.gram)
-        if self._alike(len(self) - len(more) if len(more) < len(self) else 0) and self.exactly():
+        if self._alike(len(self) - len(more) if len(more) < len(self) else 0) and self.finer():
             return self.renew(h, needed, 0.0)
         self.drift, self.factor, self.fresh = 0.0, 1.0, True
         return self._lend()
+
+    def _thin(self, part: int) -> bool:
+        """Leave the row weights of one run of rows in so many, swollen to the weight of all; whether they had about their share of it."""
+        kept = np.zeros_like(self.weight)
+        for first in range(0, len(kept), part * _RUN):
+            kept[first : first + _RUN] = self.weight[first : first + _RUN]
+        total, own = float(np.add.reduce(self.weight)), float(np.add.reduce(kept))
+        if not total <= _FAIR * part * own <= _FAIR**2 * total:
+            return False
+        self.weight = kept * (total / own)
+        return True
 
     def grow(self, h: Array, more: Array) -> None:
         """Columns more, at the row weights of the others; at h for all if those are another solver's that do not suit them."""
@@ -120,7 +143,7 @@ class ColumnModel:
         self.index = np.concatenate([self.index, more.astype(np.int32)])
         self.source.gram(self.weight, self.index, have, self.gram)
         every = self.index
-        if self._alike(have) and self.exactly():
+        if self._alike(have) and self.finer():
             return self.renew(h, every, 0.0)
         return self._lend()
 
@@ -140,21 +163,23 @@ class ColumnModel:
         """Use those numbers, which are somebody else's."""
         if not np.array_equal(self.index, index[: len(self)]):
             self.version += 1
-        self.index, self.gram, self.weight, self.some, self.shared = index, gram, weight, some, True
+        self.index, self.gram, self.weight, self.some, self.shared, self.part = index, gram, weight, some, True, 1
         self.made, self.lengths = self.made + 1, np.zeros(0)
         self.moved()
 
     def _alike(self, first: int) -> bool:
-        """Whether a column, of those from the first on, is so like another one that floats cannot tell them apart."""
+        """Whether a column, of those from the first on, is so like another one that floats cannot tell them apart, or has nothing in a part of the rows."""
         size, known = len(self), len(self.lengths)
         self.lengths = np.concatenate([self.lengths, np.sqrt(np.diagonal(self.gram)[known:size])])
+        if self.part > 1 and not self.lengths[first:].all():
+            return True
         if core is not None:
             return bool(core.alike(self.gram, first, self.lengths, 1 - _ALIKE))
         like = np.abs(self.gram[first:size, :size]) > (1 - _ALIKE) * self.lengths[first:, None] * self.lengths
         return int(np.count_nonzero(like)) > int(np.count_nonzero(self.lengths[first:]))
 
     def _lend(self) -> None:
-        self.shared = self.source.lend(self.weight, self.some, self.index, self.gram)
+        self.shared = self.part == 1 and self.source.lend(self.weight, self.some, self.index, self.gram)
 
     def _room(self, size: int, have: int) -> None:
         """Room for so many columns, the first of them kept; numbers that others use are copied."""
