@@ -10,6 +10,7 @@ import etamu as em
 import etamu.one_alpha as alone
 import etamu.penalised as regimes
 import etamu.solvers.abreast as abreast
+import etamu.solvers.column_model as column_model
 import etamu.sources.access as access
 import etamu.validation as validation
 
@@ -195,6 +196,61 @@ def test_one_alpha_from_a_sample(family, name, alpha):
     at = int(case.intercept)
     case.check([alpha], [fit.coef[0] if at else 0.0], [fit.coef[at:]])
     assert fit.converged
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Models of one alpha are made by every second run of rows; of which parts each was, as a list."""
+    for module, name, value in ((abreast, "_PER_COLUMN", 1), (abreast, "_WORTH", 1), (abreast, "_PART", 2), (column_model, "_RUN", 128)):
+        monkeypatch.setattr(module, name, value)
+    found, renew = [], column_model.ColumnModel.renew
+
+    def renewed(self, *given):
+        renew(self, *given)
+        found.append(self.part)
+
+    monkeypatch.setattr(column_model.ColumnModel, "renew", renewed)
+    return found
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson", "gamma"])
+@pytest.mark.parametrize("name", [n for n in EACH if "bounds" not in EACH[n]])
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "constant"])
+def test_one_alpha_by_a_part_of_the_rows(family, name, kind, parts):
+    case = Case(family, kind, **EACH[name])
+    fit = em.fit(**case.arguments(), penalty=case.penalty(0.003))
+    at = int(case.intercept)
+    case.check([0.003], [fit.coef[0] if at else 0.0], [fit.coef[at:]])
+    assert fit.converged
+    assert 2 in parts or kind not in ("plain", "correlated") or name == "zero weights"  # of the others a part lacks something, or floats do not suffice
+
+
+MISLEADING = {
+    "absent": lambda X, own: X * ~own[:, None],
+    "nowhere else": lambda X, own: X * own[:, None],
+    "the same": lambda X, own: np.where(own[:, None], X[:, [0]], X),
+    "nearly the same": lambda X, own: np.where(own[:, None], X[:, [0]] + 1e-3 * X, X),
+    "small": lambda X, own: X * np.where(own, 0.02, 1.0)[:, None],
+    "large": lambda X, own: X * np.where(own, 50.0, 1.0)[:, None],
+    "rows without weight": None,
+    "rows of little weight": None,
+}
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+@pytest.mark.parametrize("what", MISLEADING)
+def test_a_part_of_the_rows_that_misleads(family, what, parts):
+    """Whatever the part says of some columns, the solution is that of all rows."""
+    case, own = Case(family, weight="weight" in what), np.arange(N) // 128 % 2 == 0
+    if MISLEADING[what] is None:
+        case.weight[own] *= 0.0 if what == "rows without weight" else 1e-3
+    else:
+        case.X[:, :6] = MISLEADING[what](case.X[:, :6], own)
+        case.y = response(np.random.default_rng(1), np.clip(case.X, -3, 3), family)
+    fit = em.fit(**case.arguments(), penalty=case.penalty(0.003))
+    case.check([0.003], [fit.coef[0]], [fit.coef[1:]])
+    assert fit.converged
+    assert 1 in parts
 
 
 @pytest.mark.parametrize("type_", ["float32", "int8", "bool", "C", "strided"])
