@@ -14,7 +14,7 @@ import numpy as np
 
 from etamu.penalties.pieces import Pieces
 from etamu.solvers.column_model import ColumnModel, Grams
-from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, accuracy, remaining, step_by
+from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, accuracy, lengthened, remaining, step_by
 from etamu.solvers.descent import Begins, Bounds, Descender, Groups, distances
 from etamu.solvers.points import Point
 from etamu.solvers.sites import Move, Place, Rows, Site, Trial
@@ -247,6 +247,8 @@ class Abreast:
         if tight and not step.decrease > floor:
             site.fine = math.isfinite(step.decrease)
         else:
+            if site.last is not None:
+                step = lengthened(step, site.last, self.model, self.bounds)
             site.trial = Trial(step, step.whole(site.place.b), step.move(len(self.every)), tight, self.made_at is site.place.rows)
         return True
 
@@ -264,6 +266,7 @@ class Abreast:
                     site.fine = trial.step.decrease <= 1e3 * floor
             return
         site.place, site.value, site.trial, site.compared = place, value, None, (None, 0.0, 1.0)
+        site.last = trial.by if trial.t == 1.0 and not self.constant else None
         site.steps, site.since = site.steps + 1, site.since + 1
         decrease, before, first = trial.step.decrease, site.before, site.since == 1
         if trial.tight and (decrease <= floor if first else remaining(decrease, before) <= floor):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from etamu.solvers.column_model import ColumnModel
 from etamu.solvers.descent import Bounds, Descender, Groups
 
-__all__ = ["COARSE", "SOON", "STALE", "STALLED", "Step", "accuracy", "remaining", "step_by"]
+__all__ = ["COARSE", "SOON", "STALE", "STALLED", "Step", "accuracy", "lengthened", "remaining", "step_by"]
 
 Array = np.ndarray[Any, Any]
 STALE = 0.1  # relative change of the row weights at which a model is made anew
@@ -19,6 +19,7 @@ STALLED = 0.1  # ratio of decreases at which it is made anew whatever its weight
 COARSE = 1e-5  # share of a column's own length, left by others, below which a model of floats is not one
 SOON = 0.75  # share of its threshold from which a column of a tall design is expected in the model
 _INEXACT = 0.03  # accuracy of a step but the last, in units of the one before
+_SHARE, _SAME = 0.4, 0.5  # of the step before, beyond which one tells nothing of those to come; cosine of the angle between two that lead the same way
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,22 @@ def step_by(model: ColumnModel, descender: Descender, b: Array, q: Array, l1: Ar
     penalty = float((l1 * (np.abs(end) - np.abs(old))).sum() + 0.5 * (l2 * part * (end + old)).sum())
     linear = float(q[at] @ part) + penalty
     return Step(at, end, part, linear, -(linear + 0.5 * float((slope - q[at]) @ part)))
+
+
+def lengthened(step: Step, last: Array, model: ColumnModel, box: Bounds) -> Step:
+    """The step in one with those that would follow it, where it leads the same way as the ``last`` move: by a model that is a little old each step
+    leaves the same share to the next one (Aitken 1926, Proc. R. Soc. Edinb. 46, doi:10.1017/S0370164600022070).  Coefficients keep their signs.
+    """
+    before, bend = last[step.at], np.diagonal(model.gram)[: len(step.at)]
+    own = bend * step.part
+    along, whole = float(own @ before), float((bend * before) @ before)
+    if not 0 < along < _SHARE * whole or along * along < _SAME * _SAME * whole * float(own @ step.part):
+        return step
+    more = step.part * (along / (whole - along))
+    end = step.end + more
+    stays = (step.end * end <= 0) | (end < box.low[step.at]) | (end > box.high[step.at])
+    more[stays] = 0.0
+    return replace(step, end=np.where(stays, step.end, end), part=step.part + more)
 
 
 def accuracy(floor: float, size: int, before: float, constant: bool) -> tuple[float, bool]:

@@ -86,6 +86,7 @@ class Site:
     since: int = 0  # steps since it set out, or went on with columns that it had not looked at
     failed: int = 0  # searches along a step that found nothing lower
     compared: tuple[Any, float, float] = (None, 0.0, 1.0)  # with the weights of a model: its staleness here, and its factor
+    last: Array | None = None  # the move that led to the place, where it was a whole step
     trial: Trial | None = None
     fine: bool | None = None  # how its steps ended, once they have
     checked: bool = False  # whether every column that it did not look at was shown to be 0 there
