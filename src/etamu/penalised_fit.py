@@ -220,14 +220,8 @@ def _free_directions(pieces: Pieces, beta: Array, active: Array, information: Ar
 
 def refuse_aliased(problem: Problem | Streamed, intercept: bool) -> None:
     """Penalised columns that do not vary are the intercept again."""
-    from etamu.design.columns import Column
-
-    design = problem.sample.design
-    if intercept:
-        for part in design.parts:
-            if isinstance(part, Column) and part.values is not None and len(part.values) and part.table is None:
-                values = part.values
-                if values[0] == values[-1] and values[len(values) // 2] == values[0] and bool((values == values[0]).all()):
-                    raise SpecificationError(
-                        f"`penalty`: column {part.name!r} is constant, so it is aliased with the intercept, and penalising it has no meaning; drop the column."
-                    )
+    same = problem.sample.design.unvarying() if intercept else None
+    if same is not None:
+        raise SpecificationError(
+            f"`penalty`: column {same!r} is constant, so it is aliased with the intercept, and penalising it has no meaning; drop the column."
+        )

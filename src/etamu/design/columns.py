@@ -183,11 +183,22 @@ class Matrix:
         at = range(len(self.names))[at]
         return Column(self.names[at], None if self.constant and at == 0 else self.values[:, at - self.constant])
 
+    def unvarying(self) -> str | None:
+        """The name of a column that has the same number in every row, if there is one."""
+        x = self.values
+        near = np.flatnonzero((x[0] == x[-1]) & (x[len(x) // 2] == x[0])) if len(x) else []
+        return next((self.names[j + self.constant] for j in near if _is_same(x[:, j])), None)
+
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_columns": None}
 
 
 Parts = tuple[Part, ...] | Matrix
+
+
+def _is_same(x: Array) -> bool:
+    """Whether a column has the same number in every row; most are seen to vary by three of them."""
+    return len(x) > 0 and bool(x[0] == x[-1] and x[len(x) // 2] == x[0] and (x == x[0]).all())
 
 
 def _maybe(change: Change, values: Array | None) -> Array | None:
@@ -247,6 +258,13 @@ class Design:
         for part in self.parts:
             yield at, part
             at += 1 if isinstance(part, Column) else len(part.names)
+
+    def unvarying(self) -> str | None:
+        """The name of a stored column that has the same number in every row, if there is one."""
+        if isinstance(self.parts, Matrix):
+            return self.parts.unvarying()
+        stored = ((p.name, p.values) for p in self.parts if isinstance(p, Column) and p.table is None)
+        return next((name for name, values in stored if values is not None and _is_same(values)), None)
 
     def standardised(self, center: np.ndarray, scale: np.ndarray) -> Design:
         return Design(self.parts, self.rows, center, scale, self._made)
