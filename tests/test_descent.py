@@ -269,3 +269,41 @@ def test_codes_are_counted_and_translated_by_threads_as_by_one(rows):
         place = rng.permutation(high - low).astype(np.int32)
         expected = np.where(values.astype(int) - low < len(place) - 2, place[np.minimum(values.astype(int) - low, len(place) - 1)], -1)
         np.testing.assert_array_equal(elementary.translate(values[::-1], low, place[:-2], -1)[::-1], expected)
+
+
+@given(st.integers(0, 10_000), st.floats(-0.6, 0.6))
+def test_a_step_in_one_with_those_that_would_follow(seed, share):
+    """Where a step is a share of the last one, so many times longer that the same share of it follows; no coefficient changes its sign or leaves its bounds."""
+    from etamu.solvers.column_model import ColumnModel
+    from etamu.solvers.column_step import Step, lengthened
+    from etamu.solvers.descent import Bounds
+
+    class Source:
+        sum_weight, rows = 1.0, 1
+
+        def lend(self, *given):
+            return False
+
+    rng = np.random.default_rng(seed)
+    p, at = 9, np.array([5, 0, 3, 8, 2, 1])
+    model = ColumnModel(Source())
+    model.index, model.gram = at.astype(np.int32), np.diag(rng.uniform(0.1, 10, 8))
+    b, last = rng.normal(size=p), rng.normal(size=p)
+    b[3], last[[4, 6, 7]] = 0.0, 0.0
+    end = b[at] + share * last[at]
+    end[1] = 0.0 if seed % 2 else end[1]
+    low, high = np.minimum(end[2], b[3]) - 1e-9, np.maximum(end[2], b[3]) + 1e-9
+    box = Bounds(np.where(np.arange(p) == 3, low, -np.inf), np.where(np.arange(p) == 3, high, np.inf))
+    step = Step(at, end, end - b[at], -1.0, 0.5)
+    longer = lengthened(step, b, last, model, box)
+    np.testing.assert_array_equal(longer.end - b[at], longer.part)
+    assert (longer.end * step.end >= 0).all()
+    assert ((longer.end == 0) == (step.end == 0)).all()
+    assert (box.nearest(longer.whole(b)) == longer.whole(b)).all()
+    if share <= 0 or share > 0.45:
+        assert longer is step or (seed % 2 and share > 0.4)
+    elif 0.01 < share < 0.35 and not seed % 2:
+        free = (longer.end != step.end) | (step.part == 0)
+        np.testing.assert_allclose(longer.part[free], step.part[free] / (1 - share), rtol=1e-9, atol=1e-15)
+        bent = b[at] + step.part / (1 - share)
+        assert free[(bent * step.end > 0) & (np.arange(6) != 2)].all()

@@ -186,7 +186,7 @@ class Matrix:
     def unvarying(self) -> str | None:
         """The name of a column that has the same number in every row, if there is one."""
         x = self.values
-        near = np.flatnonzero((x[0] == x[-1]) & (x[len(x) // 2] == x[0])) if len(x) else []
+        near = np.flatnonzero((x[:1] == x[-1:]) & (x[len(x) // 2 :][:1] == x[:1]))
         return next((self.names[j + self.constant] for j in near if _is_same(x[:, j])), None)
 
     def __getstate__(self) -> dict[str, Any]:

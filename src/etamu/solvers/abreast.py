@@ -14,7 +14,7 @@ import numpy as np
 
 from etamu.penalties.pieces import Pieces
 from etamu.solvers.column_model import ColumnModel, Grams
-from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, accuracy, lengthened, remaining, step_by
+from etamu.solvers.column_step import COARSE, SOON, STALE, STALLED, Step, accuracy, lengthened, remaining, step_by
 from etamu.solvers.descent import Begins, Bounds, Descender, Groups, distances
 from etamu.solvers.points import Point
 from etamu.solvers.sites import Move, Place, Rows, Site, Trial
@@ -29,6 +29,7 @@ _NOW = 0.9  # share of its threshold from which a column is expected in the mode
 _DEAR = 1e250  # a threshold that keeps a coefficient 0
 _START_LEFT, _START_STEPS = 1e-4, 4  # share of the objective that steps by a sample's model may leave, and how many there are at most
 _PER_COLUMN, _WORTH, _PART = 100, 48, 8  # rows in a part of them per column of the model, columns from which that many parts are worth it, and how many at most
+_SHOWS = 1e-6  # share of the deviance that rounding of the columns may change
 _FAILURES = 3  # searches along a step that find nothing lower, after which a site ends
 
 
@@ -36,6 +37,7 @@ class TallAccess(Grams, Protocol):
     """What this solver may know of a design, whose columns are all held."""
 
     noise: float  # share of the objective that its products cannot tell apart: 0 for doubles
+    rounding: Array  # of each column, relative to itself
 
     def empty(self) -> Array: ...
     def exact(self, v: Array, wanted: Array) -> Array: ...
@@ -242,15 +244,23 @@ class Abreast:
         self._staleness(site)
         tolerance, tight = accuracy(floor, len(self.model), site.before, self.constant)
         step = step_by(self.model, self.descender, site.place.b, self._slope(site), site.l1, site.l2, self.bounds, tolerance)
-        if self.descender.least() < COARSE and self.model.finer():
+        if (self.descender.least() < COARSE and self.model.finer()) or (self._shows(site, step) and self.model.exactly()):
             return False
         if tight and not step.decrease > floor:
             site.fine = math.isfinite(step.decrease)
         else:
             if site.last is not None:
-                step = lengthened(step, site.last, self.model, self.bounds)
+                step = lengthened(step, site.place.b, site.last, self.model, self.bounds)
             site.trial = Trial(step, step.whole(site.place.b), step.move(len(self.every)), tight, self.made_at is site.place.rows)
         return True
+
+    def _shows(self, site: Site, step: Step) -> bool:
+        """Whether rounding of the columns would be seen in the deviance where the step ends: if it leads the same way in all rows, twice its length there
+        over that of the residuals.
+        """
+        moved = self.access.rounding[step.at] * step.end
+        length = self.model.factor * float((np.diagonal(self.model.gram)[: len(moved)] * moved) @ moved)
+        return 4 * length > _SHOWS**2 * site.place.deviance / self.weight_sum
 
     def _floor(self, site: Site) -> float:
         return max(site.left * min(self.null, site.value), 1e-300)

@@ -60,8 +60,8 @@ def step_by(model: ColumnModel, descender: Descender, b: Array, q: Array, l1: Ar
     return Step(at, end, part, linear, -(linear + 0.5 * float((slope - q[at]) @ part)))
 
 
-def lengthened(step: Step, last: Array, model: ColumnModel, box: Bounds) -> Step:
-    """The step in one with those that would follow it, where it leads the same way as the ``last`` move: by a model that is a little old each step
+def lengthened(step: Step, b: Array, last: Array, model: ColumnModel, box: Bounds) -> Step:
+    """The step from b in one with those that would follow it, where it leads the same way as the ``last`` move: by a model that is a little old each step
     leaves the same share to the next one (Aitken 1926, Proc. R. Soc. Edinb. 46, doi:10.1017/S0370164600022070).  Coefficients keep their signs.
     """
     before, bend = last[step.at], np.diagonal(model.gram)[: len(step.at)]
@@ -69,11 +69,9 @@ def lengthened(step: Step, last: Array, model: ColumnModel, box: Bounds) -> Step
     along, whole = float(own @ before), float((bend * before) @ before)
     if not 0 < along < _SHARE * whole or along * along < _SAME * _SAME * whole * float(own @ step.part):
         return step
-    more = step.part * (along / (whole - along))
-    end = step.end + more
-    stays = (step.end * end <= 0) | (end < box.low[step.at]) | (end > box.high[step.at])
-    more[stays] = 0.0
-    return replace(step, end=np.where(stays, step.end, end), part=step.part + more)
+    end = step.end + step.part * (along / (whole - along))
+    end = np.where((step.end * end <= 0) | (end < box.low[step.at]) | (end > box.high[step.at]), step.end, end)
+    return replace(step, end=end, part=end - b[step.at])
 
 
 def accuracy(floor: float, size: int, before: float, constant: bool) -> tuple[float, bool]:

@@ -25,6 +25,7 @@ __all__ = ["Access", "Columns", "Job", "Model", "is_narrow", "open_columns"]
 
 Array = np.ndarray[Any, Any]
 _LIKE = 0.6  # ratio of a column's mean squares in two problems from which their models serve each other
+_ROUNDING = 2.0**-24  # of a float
 _TALL, _MANY = 16, 1_000_000  # rows per column and numbers from which columns held are floats: memory is what their products wait for
 
 
@@ -254,6 +255,8 @@ class Access:
         self.sum_weight = float(problem.rows if problem.weight is None else np.sum(problem.weight, dtype=float))
         self.plan = native.plan(problem.constant()) if isinstance(columns, NativeColumns) else None
         self.lengths, self.lost, self.noise = columns.lengths, columns.lost, 1e-14 if columns.narrow else 0.0
+        self.rounding = np.full(len(columns.order), _ROUNDING if columns.narrow else 0.0)
+        self.rounding[: problem.design.constant] = 0.0
         self.taken = np.zeros(0, dtype=np.int64)
         self.whole, self.tall = columns.whole, _is_tall(problem)
         self.member = np.zeros(0, dtype=np.int32)
@@ -264,6 +267,7 @@ class Access:
         """Have products by doubles from now on."""
         self.columns.widen()
         self.noise = 0.0
+        self.rounding[:] = 0.0
 
     def lend(self, weight: Array, some: Array, index: Array, gram: Array) -> bool:
         """Let others on the same columns use this model; whether anybody might."""
