@@ -437,6 +437,27 @@ def test_a_large_intercept_of_a_tall_design_is_that_of_its_rows():
         assert abs(((y - mu) * mu).sum()) < 1e-9 * (y * mu).sum()  # the score of the intercept, which has no penalty
 
 
+@pytest.mark.parametrize("noise", [1e-3, 1e-5, 1e-7])
+@pytest.mark.parametrize("call", ["path", "fit"])
+def test_a_deviance_that_rounding_of_the_columns_would_hide(noise, call):
+    """The better a tall design explains the response, the more digits of its columns are seen: where they would not do, floats turn to doubles."""
+    rng = np.random.default_rng(4)
+    n, p = 6000, 30
+    X = rng.normal(size=(n, p)) + 3
+    y = 2 + X[:, :10] @ rng.normal(size=10) + noise * rng.normal(size=n)
+    alpha = 1e-3 * noise
+    if call == "path":
+        path = em.glm_path(X=X, y=y, alphas=[10 * alpha, alpha])
+        found = zip(path.intercepts, path.coefs, path.deviance)
+    else:
+        fit = em.fit(X, y, penalty=em.Lasso(alpha))
+        found = [(fit.coef[0], fit.coef[1:], fit.deviance)]
+    for intercept, coef, deviance in found:
+        np.testing.assert_allclose(deviance, ((y - intercept - X @ coef) ** 2).sum(), rtol=1e-6)
+        residual = y - intercept - X @ coef
+        assert abs(residual.mean()) < 1e-5 * noise
+
+
 def test_a_tall_design_whose_free_columns_are_nearly_dependent():
     """The sample's model is of doubles, and all rows' turns to them on the way: no model is left without its row weights."""
     rng = np.random.default_rng(0)

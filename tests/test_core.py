@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import etamu as em
@@ -110,6 +110,58 @@ def test_columns_that_are_suspects(seed):
     found = seen.suspects(v, out, threshold, 1.0)
     np.testing.assert_array_equal(found, np.flatnonzero(out & ~(seen._reach(v) <= threshold)))
     assert not set(np.flatnonzero(out & (np.abs(v[:n] @ X) > threshold + 1e-12))) - set(found)
+
+
+@native
+@given(st.integers(0, 10_000), st.sampled_from(["sparse", "mixed", "ones"]), st.sampled_from([np.float32, np.float64]), st.sampled_from([1, 2]))
+@settings(max_examples=60)
+def test_columns_of_which_some_are_sparse(seed, kind, numbers, threads):
+    """Their information at row weights, from any of them on; where they lead and their scores: those of the same columns written out."""
+    from scipy.sparse import random_array
+
+    from etamu.design.columns import Column, Levels, Sparse
+    from etamu.families import resolve_family
+    from etamu.links import LINKS
+    from etamu.sources.access import Access, open_columns
+    from etamu.sources.problem import Problem
+
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.integers(1, 200)), int(rng.integers(1, 40))
+    found = random_array((n, p), density=float(rng.uniform(0, 0.3)), rng=rng, format="csr")
+    if kind == "ones":
+        codes = rng.integers(0, 5, n)
+        part = Levels(tuple("abcd"), codes, np.arange(-1, 4))
+    else:
+        part = Sparse(tuple(f"s{j}" for j in range(p)), found.indptr, found.indices, found.data)
+    parts = [Column("Intercept"), part, Column("z", rng.normal(size=n))] if kind != "sparse" else [part]
+    design = Design(tuple(parts), n)
+    X, y = design.block(slice(0, n)), rng.poisson(1.0, n).astype(float)
+    problem = Problem(design, y, resolve_family("poisson"), LINKS["log"])
+    access = Access(open_columns(problem, threads), problem)
+    width = X.shape[1]
+    order = rng.permutation(width)
+    access.take(order[: width // 2])
+    access.take(order[width // 2 :])
+    weight, member = access.empty(), rng.permutation(width)[: int(rng.integers(1, width + 1))].astype(np.int32)
+    weight[:n] = rng.uniform(0, 2, n)
+    first, gram = int(rng.integers(0, len(member))), np.full((len(member) + 3,) * 2, 7, dtype=numbers)
+    access.gram(weight, member, first, gram)
+    own = X[:, order[member]]
+    expected = own.T @ (weight[:n, None] * own)
+    within = {"rtol": 1e-5, "atol": 1e-4} if numbers is np.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    np.testing.assert_allclose(gram[first : len(member), : len(member)], expected[first:], **within)
+    np.testing.assert_allclose(gram[: len(member), first : len(member)], expected[:, first:], **within)
+    assert (gram[:first, :first] == 7).all()
+    assert (gram[len(member) :] == 7).all()
+    base, eta, v, h = (access.empty() for _ in range(4))
+    base[:n], move = 0.1 * rng.normal(size=n), 0.1 * rng.normal(size=width) * (rng.random(width) < 0.7)
+    deviance, score = access.advance(base, move, "expected", eta, v, h)
+    np.testing.assert_allclose(eta[:n], base[:n] + X[:, order] @ move, atol=1e-13)
+    np.testing.assert_allclose(v[:n], y - np.exp(eta[:n]), atol=1e-12)
+    np.testing.assert_allclose(score, v[:n] @ X[:, order], atol=1e-11)
+    mu = np.exp(eta[:n])
+    np.testing.assert_allclose(deviance, 2 * (np.where(y > 0, y * np.log(np.where(y > 0, y, 1) / mu), 0) - (y - mu)).sum(), rtol=1e-10)
+    np.testing.assert_allclose(access.scan(v, np.arange(width, dtype=np.int32)), v[:n] @ X, atol=1e-3)
 
 
 @native
