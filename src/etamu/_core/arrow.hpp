@@ -2,7 +2,6 @@
 // thousands of levels meet in few of their cells.
 #pragma once
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <vector>
 #include "team.hpp"
@@ -23,14 +22,6 @@ struct Entries {
         }
     }
 };
-
-// Calls work(first, last) for stretches of [0, count), by up to `threads` threads
-template <class Work> void shared_out(int64_t count, int64_t stretch, int threads, Work work) {
-    std::atomic<int64_t> ticket{0};
-    Team::here().run(threads, [&] {
-        for (int64_t first; (first = stretch * ticket++) < count;) work(first, std::min(first + stretch, count));
-    });
-}
 
 // out -= B' diag(1 / head) B for B of shape (rows, columns); each thread has rows of `out` of its own
 inline void eliminate(const double* border, const double* head, int64_t rows, int64_t columns, int threads, double* out) {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <vector>
-#include "arrow.hpp"
 #include "core.hpp"
+#include "team.hpp"
 
 namespace etamu {
 

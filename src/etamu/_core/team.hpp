@@ -154,4 +154,12 @@ class Team {
 #endif
 };
 
+// Calls work(first, last) for stretches of [0, count), by up to `threads` threads
+template <class Work> void shared_out(int64_t count, int64_t stretch, int threads, Work work) {
+    std::atomic<int64_t> ticket{0};
+    Team::here().run(threads, [&] {
+        for (int64_t first; (first = stretch * ticket++) < count;) work(first, std::min(first + stretch, count));
+    });
+}
+
 }  // namespace etamu

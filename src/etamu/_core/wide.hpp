@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <stdexcept>
 #include <vector>
-#include "arrow.hpp"
 #include "core.hpp"
 #include "memory.hpp"
+#include "team.hpp"
 #include "thin.hpp"
 
 namespace etamu {
