@@ -371,3 +371,64 @@ def test_statistics_that_do_not_exist():
     for level in (0, 1, "a", None):
         with pytest.raises(errors.SpecificationError):
             f.confint(level)
+
+
+SHAPES = {"sums": (300, 12), "columns": (200, 600), "tall columns": (11_000, 100)}
+PENALISED = {
+    "fit": lambda X, y, family: em.fit(X, y, family=family, penalty=em.Lasso(0.02)),
+    "groups": lambda X, y, family: em.fit(X, y, family=family, penalty=em.GroupLasso(0.02, groups=[range(k, k + 4) for k in range(1, X.shape[1], 4)])),
+    "concave": lambda X, y, family: em.fit(X, y, family=family, penalty=em.MCP(0.05)),
+    "path": lambda X, y, family: em.glm_path(X=X, y=y, family=family, n_alphas=4),
+    "cross-validation": lambda X, y, family: em.cross_validate(X=X, y=y, family=family, n_alphas=4, folds=3),
+}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", ["dense", "csr", "csc"])
+@pytest.mark.parametrize("call", PENALISED)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_not_finite_is_found_in_every_penalised_fit(shape, call, kind, value):
+    """Wherever it is: a sample of the rows, which places the columns, need not have it."""
+    from scipy.sparse import csc_array, csr_array
+
+    rng = np.random.default_rng(1)
+    n, p = SHAPES[shape]
+    x = rng.normal(size=(n, p)) if kind == "dense" else rng.normal(size=(n, p)) * (rng.random((n, p)) < 0.1)
+    y = rng.poisson(np.exp(np.clip(0.3 * x[:, 0], -3, 3))).astype(float)
+    x[n // 2 + 7, 3] = value
+    made = {"dense": np.asfortranarray, "csr": csr_array, "csc": csc_array}[kind](x)
+    for family in ("gaussian", "poisson"):
+        with pytest.raises(errors.DataError, match=rf"`x4` \(1 rows, the first is row {n // 2 + 7}\)"):
+            PENALISED[call](made, y, family)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+def test_numbers_too_large_for_floats(family):
+    """Of a tall design, whose columns would be floats: they are doubles then, and nothing is lost."""
+    rng = np.random.default_rng(1)
+    n, p = 11_000, 100
+    x = rng.normal(size=(n, p))
+    y = rng.poisson(np.exp(np.clip(0.5 * x[:, 0], -2, 2))).astype(float)
+    x[5000, 7], x[5001, 7] = 1e200, -1e200
+    with pytest.raises(errors.DataError, match="`x8` holds numbers whose squares"):
+        em.glm_path(X=np.asfortranarray(x), y=y, family=family, alphas=[0.05, 0.02])
+    x[5000, 7], x[5001, 7] = 1e100, -1e100
+    path = em.glm_path(X=np.asfortranarray(x), y=y, family=family, alphas=[0.05, 0.02])
+    assert np.isfinite(path.coefs).all()
+    assert path.converged.all()
+    x[:, 7] /= 1e100  # whose coefficient no alpha holds back
+    free = em.Lasso(1.0, weights=(np.arange(p) != 7).astype(float))
+    scaled = em.glm_path(X=np.asfortranarray(x), y=y, family=family, penalty=free, alphas=[0.05, 0.02])
+    np.testing.assert_allclose(np.delete(path.coefs, 7, axis=1), np.delete(scaled.coefs, 7, axis=1), atol=1e-5)
+    np.testing.assert_allclose(path.coefs[:, 7] * 1e100, scaled.coefs[:, 7], rtol=2e-3)  # of two rows of 11,000
+
+
+@pytest.mark.parametrize("made", ["csr", "csc"])
+@pytest.mark.parametrize("index", [-1, 50, 10**6])
+def test_a_sparse_matrix_whose_indices_were_changed(made, index):
+    from scipy.sparse import random_array
+
+    matrix = random_array((50, 30), density=0.2, format=made, rng=np.random.default_rng(0))
+    matrix.indices[4] = index
+    with pytest.raises(errors.DataError, match=f"index {index}, where there are"):
+        em.fit(matrix, np.zeros(50), penalty=em.Lasso(0.1))

@@ -253,6 +253,19 @@ def test_a_part_of_the_rows_that_misleads(family, what, parts):
     assert 1 in parts
 
 
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_one_alpha_of_too_few_rows_for_a_sample(seed, family, monkeypatch):
+    """Products of floats have an end of their own, below which nothing is asked for: a fit that is at its solution says so."""
+    monkeypatch.setattr(alone, "_SAMPLE_ROWS", 10**6)
+    monkeypatch.setattr(abreast, "_LEFT", 1e-11)
+    case = Case(family, "correlated", n=900, p=40, l1_ratio=(1.0, 0.5)[seed % 2], seed=seed)
+    alpha = (1e-3, 1e-4, 1e-5)[seed % 3]
+    fit = em.fit(**case.arguments(), penalty=case.penalty(alpha))
+    assert fit.converged
+    case.check([alpha], [fit.coef[0]], [fit.coef[1:]])
+
+
 @pytest.mark.parametrize("type_", ["float32", "int8", "bool", "C", "strided"])
 def test_any_array(type_):
     case = Case("poisson", "rare" if type_ in ("int8", "bool") else "plain")

@@ -48,8 +48,7 @@ def solve_at(prepared: Prepared, alpha: float) -> Point:
     engine = prepared.engine(_near(prepared) if straight else None)
     if not straight:
         engine.begin()
-    left = _ALONE[problem_size(prepared.problem) > _MANY]
-    engine.left = left
+    engine.left = _ALONE[problem_size(prepared.problem) > _MANY]
     if straight or pieces.concave is not None or not pieces.l1.any():
         return engine.at(alpha)
     return _down_to(engine, alpha, _APART[0])

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from etamu.checks import describe_bad_design
 from etamu.core import cores
 from etamu.design.columns import Column
 from etamu.design.encode import DesignSpec
 from etamu.design.smooths import has_smooths
-from etamu.errors import SpecificationError
+from etamu.errors import DataError, SpecificationError
 from etamu.families import Gaussian
 from etamu.inference.covariance import Scaling
 from etamu.links import LINKS
@@ -94,8 +95,15 @@ class Prepared:
         return self._for_concave(self._over_columns(access))
 
     def _over_columns(self, access: Access) -> Columnwise | Abreast:
-        convex, solver = replace(self.pieces, concave=None), Abreast if access.whole else Columnwise
-        return solver(access, convex, self.bounds, self._steps, self.control.max_iter, self._least_squares, self._begins)
+        convex, solver, fits = replace(self.pieces, concave=None), Abreast if access.whole else Columnwise, access.columns.finite
+        if not fits:
+            self._refuse_bad()
+            access.widen()  # there is a number too large for a float
+            self._refuse_large(access.lengths)
+        engine = solver(access, convex, self.bounds, self._steps, self.control.max_iter, self._least_squares, self._begins)
+        if not fits:
+            engine.model.exactly()
+        return engine
 
     def _begins(self) -> Array:
         """Where a fit begins that cannot begin at 0."""
@@ -137,7 +145,23 @@ class Prepared:
             objective, beta, replace(self.pieces, concave=None), self.bounds, self._steps, control.max_iter, self._unit,
             quadratic=self.quadratic, wide=is_wide(problem), cheap=cheap_arithmetic(problem),
         )  # fmt: skip
+        if not engine.finite:
+            self._refuse_bad()
+            self._refuse_large(np.diagonal(engine.h))
         return self._for_concave(engine)
+
+    def _refuse_bad(self) -> None:
+        """What has been computed is not finite: so if the design is not."""
+        error = describe_bad_design(self.problem)
+        if error is not None:
+            raise error
+
+    def _refuse_large(self, squares: Array) -> None:
+        """The same where squares of a column are not."""
+        far = np.flatnonzero(np.isinf(squares))
+        if len(far):
+            design = self.problem.design
+            raise DataError(f"`{design.names[far[0] % design.width]}` holds numbers whose squares are beyond the range of doubles; rescale it.")
 
     def on(self, problem: Problem) -> Prepared:
         """The same of other rows, on the same scale."""

@@ -40,9 +40,14 @@ double quantise(const Column& column, int64_t rows, int16_t* out, double* square
     return largest / 32767;
 }
 
-// x as floats, past the caches: they are read again when others have filled these.  Whole registers; both aligned to them.
-void send(const double* x, int64_t n, float* out) {
+// x as floats, past the caches: they are read again when others have filled these.  Whole registers; both aligned to them.  Whether all are finite.
+bool send(const double* x, int64_t n, float* out) {
+    constexpr double LARGEST = 3.4028234663852886e38;
+    V largest{}, strange{};
     for (int64_t k = 0; k < n; k += 2 * L) {
+        const V low = load(x + k), high = load(x + k + L);
+        largest = max(max(abs(low), abs(high)), largest);
+        strange += 0.0 * low + 0.0 * high;
 #if defined(__AVX512F__)
         _mm512_stream_ps(out + k, _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(_mm512_load_pd(x + k))), _mm512_cvtpd_ps(_mm512_load_pd(x + k + L)), 1));
 #elif defined(__AVX2__)
@@ -54,6 +59,8 @@ void send(const double* x, int64_t n, float* out) {
 #if defined(__AVX2__)
     _mm_sfence();
 #endif
+    for (int i = 0; i < L; ++i) if (!(largest[i] <= LARGEST)) return false;
+    return sum(strange) == 0;
 }
 
 // out[i] = sum_k x_ik v_k for four columns in 16 bits; all are padded with zeros to whole cache lines.  Those that

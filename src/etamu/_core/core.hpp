@@ -164,7 +164,7 @@ struct Kernels {
     double (*quantise)(const Column&, int64_t rows, int16_t* out, double* squares);
     void (*scan)(const int16_t* const x[4], const int16_t* const next[4], const float* v, int64_t rows, double out[4]);
     double (*dot)(const double* x, const double* y, int64_t n);
-    void (*send)(const double* x, int64_t n, float* out);
+    bool (*send)(const double* x, int64_t n, float* out);
     void (*add_products)(const double* const* x, int64_t at, int count, const double* const* v, int vectors, int64_t first, int64_t n, double* const* out);
     void (*add_products_of_floats)(const float* const* x, int64_t at, int count, const double* const* v, int vectors, int64_t first, int64_t n, double* const* out);
     void (*gram_columns)(const float* const* x, int64_t piece, int64_t stride, const float* w, int64_t rows, int first, int last, int low, int high, double* g, int64_t ld);

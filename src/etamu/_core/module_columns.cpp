@@ -123,6 +123,7 @@ static void add_wide(nb::module_& m) {
             nb::gil_scoped_release release;
             w.exact(v.data(), wanted.data(), int64_t(wanted.size()), threads, out.data());
         })
+        .def("finite", &Wide::finite)
         .def("take", [](Wide& w, Wanted wanted, int threads) {
             check_wanted(w, wanted);
             nb::gil_scoped_release release;

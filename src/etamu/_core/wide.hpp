@@ -1,6 +1,8 @@
 // A design read column by column: every column in 16 bits to be scanned, and those taken, exactly.
 #pragma once
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <stdexcept>
 #include <vector>
 #include "core.hpp"
@@ -42,6 +44,9 @@ class Wide {
     int64_t columns() const { return int64_t(dense.size()) + sparse.columns; }
     int64_t length() const { return rows; }
     size_t taken() const { return active.size(); }
+    bool finite() const {  // whether all numbers are, as far as they have been read
+        return whole && std::all_of(squares.begin(), squares.end(), [](double s) { return std::isfinite(s); });
+    }
     const std::vector<double>& squared_lengths() const { return squares; }
 
     // A bound on what 16 bits lose of x_j'v, in units of the length of v
@@ -183,7 +188,7 @@ class Wide {
     std::vector<Column> dense;
     SparseColumns sparse;
     int64_t rows, padded;
-    bool narrow;
+    bool narrow, whole = true;
     Aligned<int16_t> codes;
     std::vector<double> unit, squares;
     std::vector<int32_t> active;
@@ -209,6 +214,7 @@ class Wide {
         own_floats.emplace_back(), own_floats.back().reserve(size_t(panels * stride));
         float* to = own_floats.back().get();
         for (int64_t i = 0; i < count; ++i) active.push_back(wanted[i]), places.push_back(nullptr), floats.push_back(to + i * piece);
+        std::atomic<bool> finite{true};
         shared_out(count, 2, threads, [&](int64_t low, int64_t high) {
             alignas(64) double x[PANEL];
             for (int64_t i = low; i < high; ++i) {
@@ -216,10 +222,11 @@ class Wide {
                     const int n = int(std::min(PANEL, rows - first));
                     kernels.gather(dense[size_t(wanted[i])], first, n, x);
                     std::fill(x + n, x + PANEL, 0.0);
-                    kernels.send(x, PANEL, floats[size_t(i)] + entry(first));
+                    if (!kernels.send(x, PANEL, floats[size_t(i)] + entry(first))) finite = false;
                 }
             }
         });
+        whole = finite;
     }
 
     static constexpr int64_t TALL = 8192;  // rows from which threads share these out, and not the rows of the result

@@ -33,6 +33,7 @@ def read_matrix(X: Any, names: Sequence[str] | None, intercept: bool, expected: 
 
 def _sparse(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequence[str] | None) -> Design:
     """A scipy sparse matrix, by rows; its stored zeros and repeated entries are summed up first."""
+    _check_indices(X)
     matrix = X.tocsr()
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
@@ -45,9 +46,21 @@ def _sparse(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequ
     shown = [f"x{j}" for j in range(1, width + 1)] if names is None else [str(n) for n in names]
     if len(shown) != width:
         raise LengthError(f"`names` has length {len(shown)} but X has {width} columns; pass one name per column.")
-    columns = (X.indptr, X.indices, X.data) if getattr(X, "format", "") == "csc" and X.has_canonical_format else None
+    columns = (X.indptr.copy(), X.indices.copy(), X.data.copy()) if getattr(X, "format", "") == "csc" and X.has_canonical_format else None
     part = Sparse(tuple(shown), matrix.indptr, matrix.indices, matrix.data.astype(np.float64, copy=False), columns)
     return Design((Column("Intercept"), part) if intercept else (part,), matrix.shape[0])
+
+
+def _check_indices(X: Any) -> None:
+    """Refuse what would lead beyond the matrix: scipy believes arrays that were changed after it was made."""
+    if getattr(X, "format", "") not in ("csr", "csc") or not len(X.indices):
+        return
+    most = X.shape[X.format == "csr"]
+    low, high = X.indices.min(), X.indices.max()
+    if low < 0 or high >= most:
+        raise DataError(
+            f"`X` has an entry with index {low if low < 0 else high}, where there are {most}; its index arrays are not those of a matrix of shape {X.shape}."
+        )
 
 
 def _of_array(X: Any, names: Sequence[str] | None, intercept: bool, expected: Sequence[str] | None) -> Design:

@@ -263,7 +263,7 @@ class Abreast:
         return 4 * length > _SHOWS**2 * site.place.deviance / self.weight_sum
 
     def _floor(self, site: Site) -> float:
-        return max(site.left * min(self.null, site.value), 1e-300)
+        return max(max(site.left, self.access.noise) * min(self.null, site.value), 1e-300)
 
     def _judge(self, site: Site, trial: Trial, place: Place) -> None:
         """Stay where the trial has led, or try less of it, until the objective falls."""
@@ -311,7 +311,7 @@ class Abreast:
         if not math.isfinite(place.deviance):
             place = self._evaluated(self.bounds.nearest(self.begins()), free)
         site = self.here = self._site(0.0, place, np.where(self.pieces.l1 > 0, _DEAR, 0.0), self.pieces.l2)
-        site.left = max(1e-20, self.access.noise)
+        site.left = 1e-20
         self.null = 0.5 * self._solved(site).place.deviance / self.weight_sum
 
     @property

@@ -50,6 +50,11 @@ class Gramwise:
         self.left = _LEFT
         self._look(self.b)
 
+    @property
+    def finite(self) -> bool:
+        """Whether score and information are, here."""
+        return bool(np.isfinite(self.slope).all() and np.isfinite(np.diagonal(self.h)).all())
+
     def change(self, pieces: Pieces) -> None:
         """Go on with another penalty of the same columns."""
         self.pieces = pieces

@@ -86,6 +86,11 @@ class Columns:
         """Hold the columns as doubles from now on."""
         self.narrow = False
 
+    @property
+    def finite(self) -> bool:
+        """Whether all numbers are, as they are held."""
+        return bool(np.isfinite(self.lengths).all())
+
     def _measured(self) -> tuple[Array, Array]:
         raise NotImplementedError
 
@@ -123,11 +128,16 @@ class NativeColumns(Columns):
     def widen(self) -> None:
         """Hold the columns as doubles from now on."""
         super().widen()
-        self._measured()
+        self.lengths, self.lost = self._measured()
         self._hold(self.place[list(self.held)])
 
     def _hold(self, at: Array) -> None:
         self.wide.take(at, self.threads)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all numbers are, as they are held."""
+        return bool(self.wide.finite())
 
     def scan(self, v: Array, wanted: Array) -> Array:
         """x_j'v of the wanted columns, to within ``lost[j]`` |v|."""
@@ -254,7 +264,7 @@ class Access:
         self.columns, self.problem, self.rows = columns, problem, problem.rows
         self.sum_weight = float(problem.rows if problem.weight is None else np.sum(problem.weight, dtype=float))
         self.plan = native.plan(problem.constant()) if isinstance(columns, NativeColumns) else None
-        self.lengths, self.lost, self.noise = columns.lengths, columns.lost, 1e-14 if columns.narrow else 0.0
+        self.lengths, self.lost, self.noise = columns.lengths, columns.lost, 1e-13 if columns.narrow else 0.0
         self.rounding = np.full(len(columns.order), _ROUNDING if columns.narrow else 0.0)
         self.rounding[: problem.design.constant] = 0.0
         self.taken = np.zeros(0, dtype=np.int64)
@@ -266,6 +276,7 @@ class Access:
     def widen(self) -> None:
         """Have products by doubles from now on."""
         self.columns.widen()
+        self.lengths, self.lost = self.columns.lengths, self.columns.lost
         self.noise = 0.0
         self.rounding[:] = 0.0
 
