@@ -269,7 +269,7 @@ class Wide {
             for (int i = full_before; i < solid; ++i) for (int j = 0; j <= i; ++j) g[full[size_t(i)] * ld + full[size_t(j)]] = own[size_t(i) * size_t(solid) + size_t(j)];
         }
         const Thin::ByRow some = thin.by_row(few_thin, rows);
-        shared_out(count - first, 8, threads, [&](int64_t low, int64_t high) {
+        shared_out(count - first, 8, count * int64_t(count - first) > 2000 ? threads : 1, [&](int64_t low, int64_t high) {
             std::vector<double> wx(size_t(solid ? rows : 0)), sums(few.size());
             for (int i = count - int(high); i < count - int(low); ++i) {  // the longest rows first
                 const size_t own = size_t(member[i]);

@@ -55,11 +55,11 @@ def _check_indices(X: Any) -> None:
     """Refuse what would lead beyond the matrix: scipy believes arrays that were changed after it was made."""
     if getattr(X, "format", "") not in ("csr", "csc") or not len(X.indices):
         return
-    most = X.shape[X.format == "csr"]
+    kind, most = ("column", X.shape[1]) if X.format == "csr" else ("row", X.shape[0])
     low, high = X.indices.min(), X.indices.max()
     if low < 0 or high >= most:
         raise DataError(
-            f"`X` has an entry with index {low if low < 0 else high}, where there are {most}; its index arrays are not those of a matrix of shape {X.shape}."
+            f"`X` has an entry in {kind} {low if low < 0 else high} of {most}: its index arrays were changed; make the matrix anew from its entries."
         )
 
 
