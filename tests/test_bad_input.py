@@ -432,3 +432,15 @@ def test_a_sparse_matrix_whose_indices_were_changed(made, index):
     matrix.indices[4] = index
     with pytest.raises(errors.DataError, match=rf"in (row|column) {index} of (50|30)"):
         em.fit(matrix, np.zeros(50), penalty=em.Lasso(0.1))
+
+
+@pytest.mark.parametrize("made", ["csr", "csc"])
+def test_a_constant_column_of_a_sparse_matrix_is_aliased_with_the_intercept(made):
+    from scipy.sparse import csr_array
+
+    x = rng.normal(size=(50, 6)) * (rng.random((50, 6)) < 0.4)
+    x[:, 2], x[:, 4] = 3.0, 0.0
+    with pytest.raises(errors.SpecificationError, match="'x3' is constant"):
+        em.fit(csr_array(x).asformat(made), x[:, 0], penalty=em.Lasso(0.1))
+    x[7, 2] = 2.0
+    assert em.fit(csr_array(x).asformat(made), x[:, 0], penalty=em.Lasso(0.1)).coef[5] == 0  # a column without entries is no intercept

@@ -152,6 +152,11 @@ class Sparse:
     def missing(self, rows: slice) -> bool:
         return bool(np.isnan(self.data[self.indptr[rows.start] : self.indptr[rows.stop]]).any())
 
+    def unvarying(self) -> str | None:
+        """The name of a column that has the same number in every row, if there is one; those without an entry are left to be 0."""
+        full = np.flatnonzero(np.bincount(self.indices, minlength=len(self.names)) == len(self.indptr) - 1)
+        return next((self.names[j] for j in full if _is_same(self.data[self.indices == j])), None)
+
 
 Part = Column | Levels | Sparse
 
@@ -263,8 +268,12 @@ class Design:
         """The name of a stored column that has the same number in every row, if there is one."""
         if isinstance(self.parts, Matrix):
             return self.parts.unvarying()
-        stored = ((p.name, p.values) for p in self.parts if isinstance(p, Column) and p.table is None)
-        return next((name for name, values in stored if values is not None and _is_same(values)), None)
+        for part in self.parts:
+            if isinstance(part, Column) and part.table is None and part.values is not None and _is_same(part.values):
+                return part.name
+            if isinstance(part, Sparse) and (name := part.unvarying()) is not None:
+                return name
+        return None
 
     def standardised(self, center: np.ndarray, scale: np.ndarray) -> Design:
         return Design(self.parts, self.rows, center, scale, self._made)
