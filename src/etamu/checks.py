@@ -26,11 +26,11 @@ __all__ = [
     "Response",
     "check_length",
     "combine_offset",
-    "describe_bad_design",
     "is_labelled",
     "read_response",
     "read_weights",
     "refuse_all_zero",
+    "refuse_bad_design",
     "refuse_levels",
 ]
 
@@ -240,15 +240,14 @@ def combine_offset(offset: Any, exposure: Any, link: Link, rows: int) -> Array |
     return total
 
 
-def describe_bad_design(problem: Problem | Streamed) -> DataError | None:
-    """The error for a design that holds nan or inf, in the first part of it that does."""
+def refuse_bad_design(problem: Problem | Streamed) -> None:
+    """The error for a design that holds nan or inf, in the first part of it that does, if this one does."""
     before = 0
     for part in problem.batches():
         error = _describe(part.design, before)
         if error is not None:
-            return error
+            raise error
         before += part.rows
-    return None
 
 
 def _describe(design: Design, before: int) -> DataError | None:

@@ -24,7 +24,6 @@ __all__ = ["solve_at"]
 Array = np.ndarray[Any, Any]
 _ALONE = (1e-19, 1e-15)  # share of the objective that may be left above its minimum, where one solution is asked for: of few numbers, of many
 _MANY = 500_000
-_ALONE_WHOLE = 1e-13  # the same where columns are held as floats
 _ROUGH = 1e-5  # the same on the way to it
 _SAMPLED, _SAMPLE_ROWS = 16, 12  # a sample is a row in so many, and so many rows per column at least
 _STRETCH = 128  # neighbouring rows: more of them are read faster, and fewer stretches tell less of sorted data
@@ -83,7 +82,7 @@ def _by_sample(prepared: Prepared, alpha: float) -> Point | None:
     start = _down_to(rough, alpha * math.sqrt(problem.rows / count), _APART[1])  # below that a sample fits its own noise
     engine = prepared.columns()
     assert isinstance(engine, Abreast)  # as is_narrow says
-    engine.left = _ALONE_WHOLE
+    engine.left = _ALONE[True]
     engine.start(rough, replace(start, alpha=alpha))
     return engine.at(alpha)
 

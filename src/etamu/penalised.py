@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from etamu.checks import describe_bad_design
+from etamu.checks import refuse_bad_design
 from etamu.core import cores
 from etamu.design.columns import Column
 from etamu.design.encode import DesignSpec
@@ -97,7 +97,7 @@ class Prepared:
     def _over_columns(self, access: Access) -> Columnwise | Abreast:
         convex, solver, fits = replace(self.pieces, concave=None), Abreast if access.whole else Columnwise, access.columns.finite
         if not fits:
-            self._refuse_bad()
+            refuse_bad_design(self.problem)
             access.widen()  # there is a number too large for a float
             self._refuse_large(access.lengths)
         engine = solver(access, convex, self.bounds, self._steps, self.control.max_iter, self._least_squares, self._begins)
@@ -146,18 +146,12 @@ class Prepared:
             quadratic=self.quadratic, wide=is_wide(problem), cheap=cheap_arithmetic(problem),
         )  # fmt: skip
         if not engine.finite:
-            self._refuse_bad()
+            refuse_bad_design(self.problem)
             self._refuse_large(np.diagonal(engine.h))
         return self._for_concave(engine)
 
-    def _refuse_bad(self) -> None:
-        """What has been computed is not finite: so if the design is not."""
-        error = describe_bad_design(self.problem)
-        if error is not None:
-            raise error
-
     def _refuse_large(self, squares: Array) -> None:
-        """The same where squares of a column are not."""
+        """The error for numbers that are finite where the squares of their column are not."""
         far = np.flatnonzero(np.isinf(squares))
         if len(far):
             design = self.problem.design

@@ -130,9 +130,7 @@ def _apart(problem: Problem | Streamed) -> int:
 def _checked(solution: Solution, problem: Problem | Streamed) -> Solution:
     """A solve that met non-finite sums: say so of the data, if it is their fault."""
     if solution.status in (Status.NOT_FINITE, Status.ILL_CONDITIONED):
-        error = checks.describe_bad_design(problem)
-        if error is not None:
-            raise error
+        checks.refuse_bad_design(problem)
     return solution
 
 

@@ -30,9 +30,7 @@ def standardise(problem: Problem | Streamed, intercept: bool, threads: int = 1) 
     if finite is None:
         finite = _place(columns, intercept, center, scale)
     if not finite:
-        error = checks.describe_bad_design(problem)
-        if error is not None:
-            raise error
+        checks.refuse_bad_design(problem)
     if len(at) < design.width:
         center, scale = _among(design.width, at, center, 0.0), _among(design.width, at, scale, 1.0)
     return problem.change(design=design.standardised(center, scale)), Scaling(center if intercept else None, scale)

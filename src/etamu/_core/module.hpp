@@ -44,7 +44,6 @@ inline Column to_column(const ColumnTuple& t) {
     return c;
 }
 
-
 inline std::vector<Column> to_columns(const Where& where, const Fit& fit) {
     if (where.shape(0) != fit.shape(0)) throw std::invalid_argument("columns: sizes differ");
     std::vector<Column> out(where.shape(0));

@@ -164,18 +164,20 @@ static void add_wide(nb::module_& m) {
         .def("gram", &gram<Matrix>);
 }
 
+static Along along(const Array& v, const Matrix& vectors, const Array& squares, int threads) {
+    return Along(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), threads);
+}
+
 static void add_seen(nb::module_& m) {
     m.def("suspects", [](Array v, Matrix vectors, Array squares, Given known, Wanted of, Given lengths, Mask out, Given l1, double alpha, int threads, Found found) {
         check_seen("suspects", v, vectors, squares, {known.size(), lengths.size(), l1.size()}, of, out, found);
         nb::gil_scoped_release release;
-        const Along along(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), threads);
-        return suspects(along, known.data(), of.data(), lengths.data(), out.data(), l1.data(), alpha, int64_t(out.size()), threads, found.data());
+        return suspects(along(v, vectors, squares, threads), known.data(), of.data(), lengths.data(), out.data(), l1.data(), alpha, int64_t(out.size()), threads, found.data());
     }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("promising", [](Array v, Matrix vectors, Array squares, Given known, Wanted of, Mask out, Given l1, double share, int threads, Found found) {
         check_seen("promising", v, vectors, squares, {known.size(), l1.size()}, of, out, found);
         nb::gil_scoped_release release;
-        const Along along(*active, v.data(), vectors.data(), squares.data(), int64_t(squares.size()), int64_t(v.size()), threads);
-        return promising(along, known.data(), of.data(), out.data(), l1.data(), share, int64_t(out.size()), threads, found.data());
+        return promising(along(v, vectors, squares, threads), known.data(), of.data(), out.data(), l1.data(), share, int64_t(out.size()), threads, found.data());
     }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().noconvert());
     m.def("note", [](Wanted index, nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> products, double share,
                      nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> lost, double length, int place, Array known,

@@ -32,9 +32,7 @@ class Thin {
     }
 
     double dot(int32_t k, const double* v) const {
-        double s = 0;
-        for (int64_t e = start[size_t(k)]; e < start[size_t(k) + 1]; ++e) s += value[size_t(e)] * v[row[size_t(e)]];
-        return s;
+        return SparseColumns{start.data(), row.data(), value.data(), int64_t(start.size()) - 1}.dot(k, v);
     }
 
     template <class C> double dot(int32_t k, const double* v, const C* x) const {  // with v times x

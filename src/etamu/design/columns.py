@@ -64,6 +64,10 @@ class Column:
         """Whether any of those rows is nan."""
         return self.values is not None and bool(np.isnan(self.values[rows]).any())
 
+    def unvarying(self) -> str | None:
+        """The name, if it is stored and has the same number in every row."""
+        return self.name if self.table is None and self.values is not None and _is_same(self.values) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Levels:
@@ -268,12 +272,7 @@ class Design:
         """The name of a stored column that has the same number in every row, if there is one."""
         if isinstance(self.parts, Matrix):
             return self.parts.unvarying()
-        for part in self.parts:
-            if isinstance(part, Column) and part.table is None and part.values is not None and _is_same(part.values):
-                return part.name
-            if isinstance(part, Sparse) and (name := part.unvarying()) is not None:
-                return name
-        return None
+        return next((name for part in self.parts if not isinstance(part, Levels) and (name := part.unvarying()) is not None), None)
 
     def standardised(self, center: np.ndarray, scale: np.ndarray) -> Design:
         return Design(self.parts, self.rows, center, scale, self._made)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etamu.checks import combine_offset, describe_bad_design
+from etamu.checks import combine_offset, refuse_bad_design
 from etamu.design.batches import open_files
 from etamu.design.columns import Design
 from etamu.design.encode import encode, offset_of
@@ -87,9 +87,7 @@ def new_rows(fit: Fit, new: Any, offset: Any, exposure: Any, unseen: str) -> Row
         rows = slice(a, min(a + _SLAB, design.rows))
         eta[rows] = design.predictor(rows, beta)
     if not np.isfinite(eta).all():
-        error = describe_bad_design(Problem(design, eta, fit.family, fit.link))
-        if error is not None:
-            raise error
+        refuse_bad_design(Problem(design, eta, fit.family, fit.link))
     if total is not None:
         eta += total if eta.ndim == 1 else np.asarray(total)[:, None]
     return Rows(design, eta)

@@ -36,8 +36,12 @@ _FAILURES = 3  # searches along a step that find nothing lower, after which a si
 class TallAccess(Grams, Protocol):
     """What this solver may know of a design, whose columns are all held."""
 
-    noise: float  # share of the objective that its products cannot tell apart: 0 for doubles
-    rounding: Array  # of each column, relative to itself
+    rounding: Array  # of each column, relative to itself, as a float
+
+    @property
+    def noise(self) -> float:
+        """Share of the objective that its products cannot tell apart: 0 for doubles."""
+        ...
 
     def empty(self) -> Array: ...
     def exact(self, v: Array, wanted: Array) -> Array: ...
@@ -258,6 +262,8 @@ class Abreast:
         """Whether rounding of the columns would be seen in the deviance where the step ends: if it leads the same way in all rows, twice its length there
         over that of the residuals.
         """
+        if not self.access.noise:
+            return False
         moved = self.access.rounding[step.at] * step.end
         length = self.model.factor * float((np.diagonal(self.model.gram)[: len(moved)] * moved) @ moved)
         return 4 * length > _SHOWS**2 * site.place.deviance / self.weight_sum

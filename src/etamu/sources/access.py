@@ -25,7 +25,7 @@ __all__ = ["Access", "Columns", "Job", "Model", "is_narrow", "open_columns"]
 
 Array = np.ndarray[Any, Any]
 _LIKE = 0.6  # ratio of a column's mean squares in two problems from which their models serve each other
-_ROUNDING = 2.0**-24  # of a float
+_ROUNDING, _NOISE = 2.0**-24, 1e-13  # of a float; share of an objective by sums of their products that these cannot tell apart
 _TALL, _MANY = 16, 1_000_000  # rows per column and numbers from which columns held are floats: memory is what their products wait for
 
 
@@ -264,9 +264,7 @@ class Access:
         self.columns, self.problem, self.rows = columns, problem, problem.rows
         self.sum_weight = float(problem.rows if problem.weight is None else np.sum(problem.weight, dtype=float))
         self.plan = native.plan(problem.constant()) if isinstance(columns, NativeColumns) else None
-        self.lengths, self.lost, self.noise = columns.lengths, columns.lost, 1e-13 if columns.narrow else 0.0
-        self.rounding = np.full(len(columns.order), _ROUNDING if columns.narrow else 0.0)
-        self.rounding[: problem.design.constant] = 0.0
+        self.rounding = np.where(np.arange(len(columns.order)) < problem.design.constant, 0.0, _ROUNDING)  # of each column, where it is of floats
         self.taken = np.zeros(0, dtype=np.int64)
         self.whole, self.tall = columns.whole, _is_tall(problem)
         self.member = np.zeros(0, dtype=np.int32)
@@ -276,9 +274,19 @@ class Access:
     def widen(self) -> None:
         """Have products by doubles from now on."""
         self.columns.widen()
-        self.lengths, self.lost = self.columns.lengths, self.columns.lost
-        self.noise = 0.0
-        self.rounding[:] = 0.0
+
+    @property
+    def noise(self) -> float:
+        """Share of the objective that products cannot tell apart."""
+        return _NOISE if self.columns.narrow else 0.0
+
+    @property
+    def lengths(self) -> Array:
+        return np.asarray(self.columns.lengths)
+
+    @property
+    def lost(self) -> Array:
+        return np.asarray(self.columns.lost)
 
     def lend(self, weight: Array, some: Array, index: Array, gram: Array) -> bool:
         """Let others on the same columns use this model; whether anybody might."""
